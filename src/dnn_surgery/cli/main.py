@@ -1,0 +1,58 @@
+"""The command `dnn-surgery`: one file a command, one place for errors and exit codes.
+
+A command's module has a docstring (its help; the first line is the summary), `EXAMPLE`, `add_arguments(parser)` and
+`run(arguments) -> int`. It imports what it needs inside `run`, so that `--help` and `plan` never wait for an engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from dnn_surgery.errors import SurgeryError
+
+COMMANDS: tuple[str, ...] = ()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code: 0 done, 2 bad input, 3 the other side, 4 infeasible, 130 interrupted."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except SurgeryError as error:
+        print(f"dnn-surgery: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader of our output left (`| head`): no reason for a traceback, and nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="dnn-surgery",
+        description="Run a neural network partly on a device and partly in the cloud, at the cut that is best for the link.",
+    )
+    parser.add_argument("--version", action="version", version=f"dnn-surgery {version('dnn-surgery')}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"dnn_surgery.cli.{name}")
+        text = module.__doc__ or ""
+        command = subparsers.add_parser(
+            name,
+            help=text.splitlines()[0],
+            description=text,
+            epilog=f"example:\n  {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
