@@ -72,7 +72,8 @@ class Program(Protocol):
 class ModelGraph:
     """A model: layers in topological order (the inputs' layers first), tensors by name, and the program that computes them.
 
-    `inputs` and `outputs` are tensor names. `labels` name the classes, where the model has them.
+    `inputs` and `outputs` are tensor names. `labels` name the classes, where the model has them. `notices` are sentences
+    that whoever loads the model should be told, such as that its weights are not trained.
     """
 
     name: str
@@ -83,6 +84,7 @@ class ModelGraph:
     program: Program
     picture: Picture | None = None
     labels: tuple[str, ...] | None = field(default=None, repr=False)
+    notices: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
