@@ -34,7 +34,8 @@ class Layer:
     """The smallest unit that is placed: a group of operators, such as conv + batch norm + relu.
 
     `inputs` and `outputs` are tensor names. `operators` name the operators with their literal arguments, in order.
-    `parameters` are the names of the weights it reads; a weight that two layers share counts in the `param_bytes` of each.
+    `parameters` are the names of the weights it reads; a weight that two layers share counts in the `param_bytes` of
+    each.
     """
 
     name: str
@@ -49,7 +50,8 @@ class Layer:
 class Picture:
     """How a frame becomes the network's uint8 input of shape [N, height, width, 3], RGB.
 
-    `fit`: ``crop`` scales the short side to `height / crop_fraction` and crops the centre; ``stretch`` ignores the ratio.
+    `fit`: ``crop`` scales the short side to `height / crop_fraction` and crops the centre; ``stretch`` ignores the
+    ratio.
     """
 
     tensor: str
@@ -70,10 +72,10 @@ class Program(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ModelGraph:
-    """A model: layers in topological order (the inputs' layers first), tensors by name, and the program that computes them.
+    """A model: layers in topological order (the inputs' layers first), tensors by name, the program that computes them.
 
-    `inputs` and `outputs` are tensor names. `labels` name the classes, where the model has them. `notices` are sentences
-    that whoever loads the model should be told, such as that its weights are not trained.
+    `inputs` and `outputs` are tensor names. `labels` name the classes, where the model has them. `notices` are
+    sentences that whoever loads the model should be told, such as that its weights are not trained.
     """
 
     name: str
