@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench stubs clean
 
 setup: .venv/dev
 
@@ -34,6 +34,11 @@ lint: .venv/dev
 
 bench: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+# Only after a change in src/dnn_surgery/protocol/proto.
+stubs: .venv/dev
+	$(BIN)/pip install --quiet --editable '.[stubs]'
+	scripts/generate_stubs
 
 clean:
 	rm -rf .venv build dist src/*.egg-info

@@ -1,0 +1,1 @@
+"""Generated from protocol/proto by scripts/generate_stubs; do not edit."""
