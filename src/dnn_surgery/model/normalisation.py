@@ -1,0 +1,85 @@
+"""From a picture as it leaves the camera to the float32 tensor that a network reads, as a stage of the network itself.
+
+So the picture (uint8, a quarter of the bytes) is a tensor of the graph that can be sent, like every other one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dnn_surgery.errors import ModelError
+from dnn_surgery.model.graph import Picture
+
+# Of the pictures of ImageNet, RGB, for values from 0 to 1.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class PictureInput(nn.Module):
+    """uint8 `[N, H, W, 3]` RGB to float32 `[N, 3, H, W]`: `(picture / scale - mean) / std` for each channel.
+
+    It has no parameters and its constants are not in the state dict, so weights files know nothing of it.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        scale: float = 255.0,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        # The device is named because networks are also built on torch's meta device, where constants have no values.
+        for name, values in (("mean", mean), ("std", std)):
+            constant = torch.tensor(values, dtype=torch.float32, device="cpu").view(1, 3, 1, 1)
+            self.register_buffer(name, constant, persistent=False)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """The normalised picture, contiguous in NCHW order."""
+        planes = picture.permute(0, 3, 1, 2).contiguous().to(torch.float32)
+        if self.scale != 1.0:
+            planes = planes / self.scale
+        return (planes - self.mean) / self.std
+
+
+def take_pictures(module: nn.Module, stage: PictureInput, *, then: nn.Module | None = None) -> nn.Module:
+    """The same module, its forward now `then(forward(input(picture)))`; `stage` becomes its submodule ``input``.
+
+    A wrapper would put a prefix before the path of every module, and so before the name of every layer. Here the module
+    stays the root: paths and the state dict's names are as before.
+
+    Raises:
+        ModelError: the module already has something named ``input`` (or ``then``).
+    """
+    for name in ("input", "then"):
+        if hasattr(module, name):
+            raise ModelError(f"{type(module).__name__} has an attribute {name!r} of its own: return example_inputs too")
+    # An instance may carry a forward of its own, put there by whoever patched it.
+    own_forward = vars(module).pop("forward", None)
+    base: type[nn.Module] = type(module)
+
+    def forward(self: nn.Module, picture: Tensor) -> Any:
+        planes = self.get_submodule("input")(picture)
+        result = base.forward(self, planes) if own_forward is None else own_forward(planes)
+        return result if then is None else self.get_submodule("then")(result)
+
+    module.__class__ = type(base.__name__, (base,), {"forward": forward, "__module__": base.__module__})
+    module.add_module("input", stage)
+    if then is not None:
+        module.add_module("then", then)
+    return module
+
+
+def example_picture(picture: Picture) -> Tensor:
+    """A picture `[1, H, W, 3]` to trace and measure with: smooth gradients and some texture, the same everywhere."""
+    rows, columns = np.mgrid[: picture.height, : picture.width]
+    channels = (255 * rows // picture.height, 255 * columns // picture.width, (rows ^ columns) & 255)
+    return torch.from_numpy(np.stack(channels, axis=-1).astype(np.uint8)[None])

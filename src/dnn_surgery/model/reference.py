@@ -1,0 +1,125 @@
+"""What a user calls a model: a name in the zoo, ``package.module:factory``, a ``.pt2`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dnn_surgery.errors import ModelError, WeightsError
+from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.model.zoo import canonical_name
+from dnn_surgery.model.zoo import entry as zoo_entry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dnn_surgery.model.zoo import ZooEntry
+
+
+def load_model(
+    ref: str,
+    weights: str | Path | None = None,
+    *,
+    trust_model: bool = False,
+    classes: int | None = None,
+) -> ModelGraph:
+    """The graph of a model.
+
+    Args:
+        ref: a name in the zoo (case, hyphens and underscores do not matter), ``package.module:factory``, or a file
+            ``.pt2`` that `torch.export.save` wrote.
+        weights: a ``.pth``, ``.pt`` or ``.safetensors`` file. Without one a network of the zoo has the trained weights
+            that are installed for it, or seeded ones, which a notice of the graph says.
+        trust_model: allows factories and ``.pt2`` files, which are code and can do whatever their author wants.
+        classes: how many classes a network of the zoo tells apart, where the weights are of a network of its kind that
+            was trained for other ones; it has no labels then.
+
+    Raises:
+        ModelError: there is no such model, it is not trusted, it cannot be built or traced, or torch is missing.
+        WeightsError: the weights file is missing, damaged, unsafe, or of another model.
+    """
+    suffix = Path(ref).suffix.lower()
+    if suffix == ".onnx":
+        raise ModelError(f"{ref}: ONNX files are not read yet; give a zoo name, package.module:factory or a .pt2 file")
+    if suffix in (".pth", ".safetensors", ".pt"):
+        raise ModelError(f"{ref} is a weights file, not a model: name the model and give this file as its weights")
+    is_code = suffix == ".pt2" or ":" in ref
+    if not is_code:
+        ref = canonical_name(ref)
+    elif not trust_model:
+        kind = "a .pt2 file holds" if suffix == ".pt2" else "a factory is"
+        raise ModelError(
+            f"{ref} is not trusted: {kind} code that could do anything here; if you trust its author, say so with "
+            "--trust-model (trust_model=True)"
+        )
+    elif classes is not None:
+        raise ModelError(f"classes can be chosen for a model of the zoo, not for {ref}")
+    _require_torch()
+    if suffix == ".pt2":
+        return _load_exported(Path(ref), weights)
+    if is_code:
+        from dnn_surgery.model.factory import load_factory
+
+        return load_factory(ref, weights)
+    return _load_zoo(zoo_entry(ref), weights, classes)
+
+
+def _load_zoo(found: ZooEntry, weights: str | Path | None, classes: int | None) -> ModelGraph:
+    import torch
+
+    from dnn_surgery.model.normalisation import example_picture
+    from dnn_surgery.model.tracing import trace
+
+    classes = found.classes if classes is None else classes
+    if classes < 1:
+        raise ModelError(f"{found.name} needs at least 1 class, got {classes}")
+    # No memory and no random numbers for weights that are replaced at once.
+    with torch.device("meta"):
+        module = found.build(classes)
+    notices = _fill(module, found, weights, classes)
+    return trace(
+        module.requires_grad_(False),
+        example_picture(found.picture),
+        name=found.name,
+        layers=found.layers,
+        picture=found.picture,
+        labels=found.labels if classes == found.classes else None,
+        notices=notices,
+    )
+
+
+def _fill(module: nn.Module, found: ZooEntry, weights: str | Path | None, classes: int) -> tuple[str, ...]:
+    """Gives the module its weights; what the user should be told about them."""
+    from dnn_surgery.model.weights import load_weights, seed_weights
+
+    if weights is None and found.weights is not None and classes == found.classes:
+        weights = found.weights()
+    if weights is not None:
+        load_weights(module, weights)
+        return ()
+    seed_weights(module)
+    return (f"{found.name} has no weights file: its weights are random (seed 0), so its answers mean nothing",)
+
+
+def _load_exported(path: Path, weights: str | Path | None) -> ModelGraph:
+    import torch
+
+    from dnn_surgery.model.tracing import from_exported
+
+    if weights is not None:
+        raise WeightsError(f"{path} brings its own weights; {weights} cannot be put into it")
+    if not path.is_file():
+        raise ModelError(f"no model file {path}")
+    try:
+        program = torch.export.load(path)
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        raise ModelError(f"cannot load {path}: {lines[0] if lines else type(error).__name__}") from error
+    return from_exported(program, name=path.stem)
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401 - whether it is there is the question
+    except ImportError as error:
+        raise ModelError("PyTorch models need torch: pip install dnn-surgery[torch]") from error
