@@ -16,7 +16,9 @@ def fingerprint(graph: ModelGraph) -> str:
     Engine, device and versions are left out: both sides may differ in them.
     """
     structure = {
-        "layers": [[layer.name, layer.inputs, layer.outputs, layer.operators, layer.parameters] for layer in graph.layers],
+        "layers": [
+            [layer.name, layer.inputs, layer.outputs, layer.operators, layer.parameters] for layer in graph.layers
+        ],
         "tensors": [[tensor.name, tensor.dtype, tensor.shape] for tensor in graph.tensors.values()],
         "inputs": graph.inputs,
         "outputs": graph.outputs,
