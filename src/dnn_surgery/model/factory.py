@@ -15,6 +15,7 @@ from torch import nn
 from dnn_surgery.errors import ModelError
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.normalisation import PictureInput, example_picture, take_pictures
+from dnn_surgery.model.pictures import with_picture
 from dnn_surgery.model.tracing import trace
 from dnn_surgery.model.weights import load_weights
 from dnn_surgery.model.zoo.entry import imagenet_labels, imagenet_picture
@@ -36,15 +37,19 @@ def load_factory(ref: str, weights: str | Path | None = None) -> ModelGraph:
     if weights is not None:
         load_weights(module, weights)
     if examples is not None:
-        return trace(module, examples, name=name)
+        return with_picture(trace(module, examples, name=name))
+    return _trace_classifier(module, name)
+
+
+def _trace_classifier(module: nn.Module, name: str) -> ModelGraph:
     picture = imagenet_picture()
-    graph = trace(
-        take_pictures(module, PictureInput()),
-        example_picture(picture),
-        name=name,
-        layers={"input": ("input",)},
-        picture=picture,
-    )
+    take_pictures(module, PictureInput())
+    try:
+        graph = trace(module, example_picture(picture), name=name, layers={"input": ("input",)}, picture=picture)
+    except ModelError as error:
+        raise ModelError(
+            f"{error} (tried with a picture of {picture.height} x {picture.width}: the factory gives no example_inputs)"
+        ) from error
     labels = imagenet_labels()
     scores = graph.tensors[graph.outputs[0]].shape
     return replace(graph, labels=labels) if scores == (1, len(labels)) else graph

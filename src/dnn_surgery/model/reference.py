@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dnn_surgery.errors import ModelError, WeightsError
 from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.model.pictures import with_picture
 from dnn_surgery.model.zoo import canonical_name
 from dnn_surgery.model.zoo import entry as zoo_entry
 
@@ -115,7 +116,7 @@ def _load_exported(path: Path, weights: str | Path | None) -> ModelGraph:
     except Exception as error:
         lines = str(error).strip().splitlines()
         raise ModelError(f"cannot load {path}: {lines[0] if lines else type(error).__name__}") from error
-    return from_exported(program, name=path.stem)
+    return with_picture(from_exported(program, name=path.stem))
 
 
 def _require_torch() -> None:

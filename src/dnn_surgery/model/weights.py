@@ -19,7 +19,7 @@ from dnn_surgery.errors import WeightsError
 
 _NORMS: tuple[type[nn.Module], ...] = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 # Uint64 numbers drawn at a time, so that what is worked on stays in the cache.
-_CHUNK = 1 << 14
+_CHUNK = 1 << 16
 # Names of an error message's list before it is cut short.
 _SHOWN = 3
 

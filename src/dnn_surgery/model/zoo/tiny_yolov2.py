@@ -41,9 +41,11 @@ class TinyYOLOv2(nn.Sequential):
         super().__init__(OrderedDict(modules))
 
     def forward(self, picture: Tensor) -> Tensor:
-        """The grid; the parameter is named as the graph names its input."""
-        grid: Tensor = super().forward(picture)
-        return grid
+        """The grid `[N, 5 (5 + classes), 9, 9]`."""
+        planes = picture
+        for module in self:
+            planes = module(planes)
+        return planes
 
 
 def layers() -> dict[str, tuple[str, ...]]:
