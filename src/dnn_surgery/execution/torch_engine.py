@@ -9,7 +9,6 @@ that a head and a tail compute what the unsplit model computes, to the bit on on
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -58,8 +57,8 @@ class TorchEngine(Engine):
 
     def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Part:
         """See :meth:`Engine.part`. Building takes milliseconds and copies no weights."""
-        layers = self.graph.between(inputs, outputs)
-        return TorchPart(self, tuple(inputs), tuple(outputs), {layer.name for layer in layers})
+        self.graph.between(inputs, outputs)
+        return TorchPart(self, tuple(inputs), tuple(outputs))
 
     def to_native(self, name: str, array: Array) -> torch.Tensor:
         """See :meth:`Engine.to_native`."""
@@ -102,7 +101,7 @@ class TorchEngine(Engine):
 
     def _fold_constants(self) -> dict[fx.Node, object]:
         """Runs every operator that depends on constants alone, once; keeps the values that others read."""
-        roles, values = self.program.roles, dict[fx.Node, object]()
+        roles, values = self.program.roles, dict[fx.Node, Any]()
         with torch.inference_mode():
             for node in self.program.graph.nodes:
                 if node not in roles.constant:
@@ -113,19 +112,16 @@ class TorchEngine(Engine):
                 else:
                     arguments = fx.map_arg(node.args, values.__getitem__)
                     keywords = fx.map_arg(self.localise(node), values.__getitem__)
-                    values[node] = node.target(*arguments, **keywords)  # type: ignore[operator]
+                    values[node] = node.target(*arguments, **keywords)
         return {node: value for node, value in values.items() if any(user not in roles.constant for user in node.users)}
 
 
 class TorchPart(Part):
     """See :class:`Part`. Takes torch tensors or arrays, and gives back what it was given."""
 
-    def __init__(
-        self, engine: TorchEngine, inputs: tuple[str, ...], outputs: tuple[str, ...], layers: set[str]
-    ) -> None:
+    def __init__(self, engine: TorchEngine, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         self.engine, self.inputs, self.outputs = engine, inputs, outputs
-        self._module = _build_module(engine, inputs, outputs, layers)
-        self._lock = threading.Lock()
+        self._module = _build_module(engine, inputs, outputs)
 
     def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`Part.run`."""
@@ -152,10 +148,8 @@ class TorchPart(Part):
         return self.engine.restore(name, value.to(self.engine.device))
 
 
-def _build_module(
-    engine: TorchEngine, inputs: tuple[str, ...], outputs: tuple[str, ...], layers: set[str]
-) -> fx.GraphModule:
-    """Copies the operators of `layers`, in order, between new placeholders and a new output."""
+def _build_module(engine: TorchEngine, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> fx.GraphModule:
+    """Copies the operators that lead from the inputs to the outputs, in their order."""
     program = engine.program
     part, holder = fx.Graph(), torch.nn.Module()
     copies: dict[fx.Node, fx.Node] = {}
@@ -189,7 +183,10 @@ def _build_module(
 
 
 def _needed(program: TorchProgram, wanted: set[fx.Node], *, stop: set[fx.Node]) -> set[fx.Node]:
-    """Every node on the way from the given tensors to the wanted ones; a size does not need the tensor it is read from."""
+    """Every node on the way from the given tensors to the wanted ones.
+
+    A size does not need the tensor that it is read from.
+    """
     needed, queue = set[fx.Node](), list(wanted)
     while queue:
         node = queue.pop()

@@ -1,4 +1,4 @@
-"""Sizes that vary (a dynamic batch) are never sent: a part re-reads them from the shapes of the tensors it was given."""
+"""Sizes that vary (a dynamic batch) are never sent: a part re-reads them from the shapes of what it was given."""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ class Picture:
 class Program(Protocol):
     """What an engine needs to run the graph. `kind` names the front end that made it, such as ``torch``."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """The front end's name."""
 
     def parameter_digest(self, name: str) -> bytes:
         """SHA-256 over dtype, shape and bytes of one weight."""

@@ -2,15 +2,15 @@
 
 Operators are numbered in topological order. Three steps:
 
-[1] What may not be cut apart is joined: an operator that makes a tuple and those that take its items, operators that a
-    caller wants as one layer. An uncuttable edge u -> v gets its reverse; the strongly connected components of the graph
-    with the reverses are then the smallest groups that are convex (no path leaves a group and comes back), and the graph of
-    groups is acyclic, because that is what a condensation is.
-[2] Cheap followers (relu, batch norm, reshape, add ...) join the group whose result they alone read. If group p is read by
-    n alone, no path can leave p except through n, so joining both keeps the two properties.
+[1] What may not be cut apart is joined: an operator that makes a tuple and those that take its items, operators that
+    a caller wants as one layer. An uncuttable edge u -> v gets its reverse; the strongly connected components of the
+    graph with the reverses are then the smallest groups that are convex (no path leaves a group and comes back), and
+    the graph of groups is acyclic, because that is what a condensation is.
+[2] Cheap followers (relu, batch norm, reshape, add ...) join the group whose result they alone read. If group p is
+    read by n alone, no path can leave p except through n, so joining both keeps the two properties.
     A follower that makes its input larger stays apart: joining would hide the smaller tensor from the planner.
-[3] Cheap leaders (a reshape before an attention, batch norm before a convolution) join their only reader in the same way,
-    where what they make is not smaller than what they read: cutting before them is then never worse.
+[3] Cheap leaders (a reshape before an attention, batch norm before a convolution) join their only reader in the same
+    way, where what they make is not smaller than what they read: cutting before them is then never worse.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from scipy.sparse.csgraph import connected_components
 class Operator:
     """One operator: who it reads, whether it is cheap, and the bytes it makes.
 
-    `reads` are numbers of operators; `joined` those among all operators it may not be cut from; `fixed` operators belong to
-    a group that a caller asked for, so they never follow another one; `is_output` marks what the model returns.
+    `reads` are numbers of operators; `joined` those it may not be cut from; `fixed` operators belong to a group that a
+    caller asked for, so they never join another one; `is_output` marks what the model returns.
     """
 
     reads: tuple[int, ...]

@@ -16,10 +16,10 @@ from dnn_surgery.model.torch_nodes import Roles
 class TorchProgram:
     """A functional graph of ATen operators.
 
-    `constants` are the values of placeholders and attributes that are no input, by node name; `parameters` their names in
-    the module's state dict, by the name that a Layer uses. `node` is the fx node of each tensor. `stride_order` lists a
-    tensor's dimensions from the widest stride to the narrowest, as recorded when it was traced: a receiver lays the tensor
-    out that way, so that every operator sees the memory order it saw in the unsplit model. `example` are the traced inputs.
+    `constants` are the values of placeholders and attributes that are no input, by node name; `parameters` the weights
+    by the name that a Layer uses. `node` is the fx node of each tensor. `stride_order` lists a tensor's dimensions from
+    the widest stride to the narrowest, as recorded when it was traced: a receiver lays the tensor out that way, so that
+    every operator sees the memory order it saw in the unsplit model. `example` are the traced inputs.
     """
 
     graph: fx.Graph

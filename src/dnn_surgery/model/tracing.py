@@ -57,8 +57,8 @@ def trace(
         module: what to trace; its parameters are shared, not copied.
         example_inputs: a tensor, the positional arguments, or the keyword arguments by name.
         name: the model's name; the class's name by default.
-        layers: layers that a caller wants: name -> paths of the modules whose operators form it. All other operators are
-            grouped by themselves.
+        layers: layers that a caller wants: name -> paths of the modules whose operators form it. All other operators
+            are grouped by themselves.
         picture: how a frame becomes the input, where the input is a picture.
         labels: the names of the classes.
         notices: what a user should be told about this model.
@@ -80,7 +80,7 @@ def trace(
         warnings.simplefilter("ignore")
         try:
             exported = torch.export.export(module, arguments, keywords, dynamic_shapes=dynamic_shapes, strict=False)
-        except Exception as error:  # noqa: BLE001 - export runs the user's code and raises what that raises
+        except Exception as error:  # export runs the user's code
             raise ModelError(f"cannot export {name}: {_first_line(error)}") from error
     return from_exported(exported, name=name, layers=layers, picture=picture, labels=labels, notices=notices)
 
@@ -94,7 +94,7 @@ def from_exported(
     labels: Sequence[str] | None = None,
     notices: Sequence[str] = (),
 ) -> ModelGraph:
-    """The graph of a program that `torch.export` made (a ``.pt2`` file, say). Arguments and errors as in :func:`trace`."""
+    """The graph of a program that `torch.export` made, such as a ``.pt2`` file. The rest is as in :func:`trace`."""
     description = Description(name, dict(layers or {}), picture, tuple(labels) if labels else None, tuple(notices))
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -340,7 +340,7 @@ class _Recorder(fx.Interpreter):
         known = {**constants, **inputs}
         try:
             self.run(*(known.get(node.name) for node in self.graph.nodes if node.op == "placeholder"))
-        except Exception as error:  # noqa: BLE001 - whatever an operator raises on the example
+        except Exception as error:
             raise ModelError(f"the traced model does not run on its own example: {_first_line(error)}") from error
         return self.recorded
 
