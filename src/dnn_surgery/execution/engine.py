@@ -65,6 +65,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def example(self) -> dict[str, Any]:
+        """The inputs that the graph was traced with, as native tensors."""
+
+    @abstractmethod
     def to_native(self, name: str, array: Array) -> Any:
         """The tensor `name` as the engine holds it, in the memory order that it was traced with."""
 

@@ -60,6 +60,10 @@ class TorchEngine(Engine):
         self.graph.between(inputs, outputs)
         return TorchPart(self, tuple(inputs), tuple(outputs))
 
+    def example(self) -> dict[str, torch.Tensor]:
+        """See :meth:`Engine.example`."""
+        return {name: self.restore(name, value.to(self.device)) for name, value in self.program.example.items()}
+
     def to_native(self, name: str, array: Array) -> torch.Tensor:
         """See :meth:`Engine.to_native`."""
         check_array(self.graph, name, array)

@@ -7,6 +7,7 @@ module --export--> program --functionalise--> operators --group--> layers --name
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -76,8 +77,7 @@ def trace(
     else:
         arguments = tuple(example_inputs)
     name = name or type(module).__name__
-    with _evaluating(module), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _evaluating(module), torch.no_grad(), _quiet():
         try:
             exported = torch.export.export(module, arguments, keywords, dynamic_shapes=dynamic_shapes, strict=False)
         except Exception as error:  # export runs the user's code
@@ -96,8 +96,7 @@ def from_exported(
 ) -> ModelGraph:
     """The graph of a program that `torch.export` made, such as a ``.pt2`` file. The rest is as in :func:`trace`."""
     description = Description(name, dict(layers or {}), picture, tuple(labels) if labels else None, tuple(notices))
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with torch.no_grad(), _quiet():
         functional = exported.run_decompositions({})
         return _Builder(functional, _example(exported, name), description).build()
 
@@ -363,6 +362,20 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what torch warns and logs while it exports from the user: what went wrong is in the error raised."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _example(exported: ExportedProgram, name: str) -> list[Any]:
