@@ -1,0 +1,133 @@
+"""The cloud: a gRPC server with an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from concurrent.futures import Future
+from types import TracebackType
+
+import grpc.aio
+
+from dnn_surgery.cloud.listening import check_listen
+from dnn_surgery.cloud.service import TailService
+from dnn_surgery.cloud.tails import DEFAULT_MAX_TAILS
+from dnn_surgery.errors import AddressError
+from dnn_surgery.execution.engine import Engine
+from dnn_surgery.profiling.profile import Profile
+from dnn_surgery.protocol.address import Address, parse_address
+from dnn_surgery.protocol.channel import DEFAULT_MAX_MESSAGE_BYTES, server_options
+from dnn_surgery.protocol.servicer import InferenceServicer
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_GRACE_S = 5.0
+
+
+class CloudServer:
+    """Serves the model of an engine while the `with` block runs.
+
+    Args:
+        engine: runs the tails, in one thread.
+        address: ``host:port``; port 0 takes any free one, see `port`.
+        max_message_bytes: the largest message taken or sent.
+        profile: what the model costs here; without it, it is measured when a client first asks for it.
+        max_tails: so many tails are kept.
+
+    Raises:
+        InputError: the address is malformed.
+        ProfileError: the profile is of another model.
+        AddressError: the address cannot be listened on (raised on entering).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        address: str = "127.0.0.1:0",
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        profile: Profile | None = None,
+        max_tails: int = DEFAULT_MAX_TAILS,
+    ) -> None:
+        self._asked = parse_address(address)
+        self._max_message_bytes = max_message_bytes
+        self._service = TailService(engine, profile=profile, max_tails=max_tails)
+        self._stop_asked = threading.Event()
+        self._stopping: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._thread: threading.Thread | None = None
+        self._grace_s = DEFAULT_GRACE_S
+        self.port = self._asked.port
+
+    @property
+    def address(self) -> str:
+        """``host:port`` as it is listened on."""
+        return str(Address(self._asked.host, self.port))
+
+    def __enter__(self) -> CloudServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listens; returns once requests are answered.
+
+        Raises:
+            AddressError: the address cannot be listened on.
+        """
+        try:
+            check_listen(self._asked)
+            started: Future[int] = Future()
+            self._thread = threading.Thread(target=self._serve, args=(started,), name="dnn-surgery-server")
+            self._thread.start()
+            self.port = started.result()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, *, grace_s: float = DEFAULT_GRACE_S) -> None:
+        """Takes no more requests, finishes those under way (for at most `grace_s`), joins all threads.
+
+        May be called again; a stopped server does not start again.
+        """
+        if self._thread is not None:
+            self._grace_s = grace_s
+            self._stop_asked.set()
+            if self._stopping is not None:
+                loop, stopping = self._stopping
+                # The loop may have ended by itself meanwhile.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(stopping.set)
+            self._thread.join()
+            self._thread = None
+        self._service.close()
+
+    def _serve(self, started: Future[int]) -> None:
+        try:
+            asyncio.run(self._main(started))
+        except Exception as error:
+            if started.done():
+                logger.exception("the server ended")
+            else:
+                started.set_exception(error)
+
+    async def _main(self, started: Future[int]) -> None:
+        stopping = asyncio.Event()
+        self._stopping = asyncio.get_running_loop(), stopping
+        server = grpc.aio.server(options=server_options(max_message_bytes=self._max_message_bytes))
+        server.add_generic_rpc_handlers(InferenceServicer(self._service).handlers())
+        try:
+            port = server.add_insecure_port(str(self._asked))
+        except RuntimeError as error:
+            raise AddressError(f"cannot listen at {self._asked}") from error
+        await server.start()
+        started.set_result(port)
+        # Asked before the loop ran, nobody could wake it.
+        if not self._stop_asked.is_set():
+            await stopping.wait()
+        await server.stop(self._grace_s)

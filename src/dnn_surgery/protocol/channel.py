@@ -1,0 +1,36 @@
+"""Options of gRPC that both ends set on purpose."""
+
+from __future__ import annotations
+
+from dnn_surgery.protocol.address import Address
+
+# The largest tensor of the paper's networks is 12.8 MB; gRPC's own limit of 4 MiB would refuse it.
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
+
+Options = tuple[tuple[str, int], ...]
+
+
+def _message_limits(max_message_bytes: int) -> Options:
+    return (
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+    )
+
+
+def client_options(address: Address, *, max_message_bytes: int) -> Options:
+    """A channel that finds a restarted server within a second, on a connection of its own."""
+    proxy: Options = (("grpc.enable_http_proxy", 0),) if address.loopback else ()
+    return (
+        *_message_limits(max_message_bytes),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 500),
+        # Otherwise channels to one address share a connection, and with it one client's backoff and flow control.
+        ("grpc.use_local_subchannel_pool", 1),
+        *proxy,
+    )
+
+
+def server_options(*, max_message_bytes: int) -> Options:
+    """A server that is alone on its port: with SO_REUSEPORT a second one would silently take half of the requests."""
+    return (*_message_limits(max_message_bytes), ("grpc.so_reuseport", 0))

@@ -1,0 +1,235 @@
+"""The client of the Open Inference Protocol: synchronous, with futures for what runs meanwhile.
+
+It speaks to any server of the protocol; profile and probe are answered by our own alone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from dnn_surgery import codecs
+from dnn_surgery.errors import RemoteError, SurgeryError, TooLargeError, UnreachableError
+from dnn_surgery.profiling.profile import Profile
+from dnn_surgery.protocol import methods
+from dnn_surgery.protocol.address import parse_address
+from dnn_surgery.protocol.channel import DEFAULT_MAX_MESSAGE_BYTES, client_options
+from dnn_surgery.protocol.dataplane import (
+    Array,
+    InferRequest,
+    ModelDescription,
+    ServerDescription,
+    TensorDescription,
+    WireTensor,
+)
+from dnn_surgery.protocol.datatypes import to_dtype
+from dnn_surgery.protocol.messages import encode_request, encoded_tensor, wire_tensor
+from dnn_surgery.protocol.pending import InferenceReply, PendingReply, call_error
+from dnn_surgery.protocol.stubs import open_inference_pb2 as oip
+from dnn_surgery.protocol.stubs import surgery_pb2 as own
+from dnn_surgery.protocol.wire import PROBE_PAYLOAD_FIELD, join
+
+Payload = bytes | bytearray | memoryview
+
+# The server may have to measure the model first: seconds to a minute.
+PROFILE_TIMEOUT_S = 300.0
+
+
+class InferenceClient:
+    """One server, one model, one connection; a context manager, thread-safe.
+
+    Nothing is connected before the first call; a server that restarts is found again within a second.
+
+    Args:
+        address: ``host:port``.
+        model_name: the model asked for, as the server names it.
+        fingerprint: sent with every request, so that a server with another model or other weights refuses.
+        timeout_s: the deadline of each call that names no other.
+        max_message_bytes: the largest message taken or sent.
+
+    Raises:
+        InputError: the address is malformed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        model_name: str,
+        fingerprint: str | None = None,
+        timeout_s: float = 10.0,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
+        where = parse_address(address)
+        self.address = str(where)
+        self.model_name = model_name
+        self.fingerprint = fingerprint
+        self.timeout_s = timeout_s
+        self.max_message_bytes = max_message_bytes
+        options = client_options(where, max_message_bytes=max_message_bytes)
+        self._channel = grpc.insecure_channel(self.address, options=options)
+        self._infer = _unary(self._channel, methods.MODEL_INFER)
+        self._closed = False
+
+    def __enter__(self) -> InferenceClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection; requests under way are cancelled. May be called again."""
+        self._closed = True
+        self._channel.close()
+
+    def infer(
+        self,
+        tensors: Mapping[str, Array | Payload],
+        outputs: Sequence[str] = (),
+        *,
+        codecs: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> InferenceReply:
+        """Has the server compute `outputs` (none named: all outputs of the model) from `tensors`.
+
+        Args:
+            tensors: arrays (uint16 for bfloat16). A tensor with a codec may be its payload as bytes; an array is
+                encoded here.
+            outputs: names of tensors.
+            codecs: the codec of each encoded tensor.
+            timeout_s: the deadline of this call.
+
+        Raises:
+            TensorError: a tensor is unknown, missing, unneeded, or of the wrong shape or datatype.
+            CodecError: a codec is unknown, or a payload is damaged.
+            FingerprintError: the server holds another model or other weights.
+            UnknownModelError: the server serves no such model.
+            TooLargeError: request or answer exceed what either side takes.
+            DeadlineError: there was no answer in time.
+            UnreachableError: no server answers, or the connection was lost.
+            RemoteError: the server failed.
+        """
+        return self.infer_async(tensors, outputs, codecs=codecs, timeout_s=timeout_s).result()
+
+    def infer_async(
+        self,
+        tensors: Mapping[str, Array | Payload],
+        outputs: Sequence[str] = (),
+        *,
+        codecs: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> PendingReply:
+        """As :meth:`infer`, without waiting; what the request itself rules out is raised here, the rest by `result`."""
+        request = InferRequest(
+            model_name=self.model_name,
+            fingerprint=self.fingerprint,
+            inputs=tuple(_tensor(name, value, (codecs or {}).get(name)) for name, value in tensors.items()),
+            outputs=tuple(outputs),
+        )
+        data = encode_request(request)
+        self._check_open()
+        if len(data) > self.max_message_bytes:
+            raise TooLargeError(f"the request takes {len(data)} bytes, more than the limit of {self.max_message_bytes}")
+        deadline_s = self.timeout_s if timeout_s is None else timeout_s
+        call = self._infer.future(data, timeout=deadline_s)
+        return PendingReply(call, address=self.address, timeout_s=deadline_s, bytes_up=len(data))
+
+    def is_live(self, *, timeout_s: float | None = None) -> bool:
+        """Whether a server answers and says that it is live."""
+        try:
+            return self._call(methods.SERVER_LIVE, oip.ServerLiveRequest(), timeout_s).live
+        except SurgeryError:
+            return False
+
+    def server_metadata(self, *, timeout_s: float | None = None) -> ServerDescription:
+        """Name, version and extensions of the server."""
+        reply = self._call(methods.SERVER_METADATA, oip.ServerMetadataRequest(), timeout_s)
+        return ServerDescription(name=reply.name, version=reply.version, extensions=tuple(reply.extensions))
+
+    def model_metadata(self, *, timeout_s: float | None = None) -> ModelDescription:
+        """What the model takes and gives as a whole.
+
+        Raises:
+            UnknownModelError: the server serves no such model.
+        """
+        request = oip.ModelMetadataRequest(name=self.model_name)
+        reply = self._call(methods.MODEL_METADATA, request, timeout_s)
+        return ModelDescription(
+            name=reply.name,
+            versions=tuple(reply.versions),
+            platform=reply.platform,
+            inputs=tuple(_description(tensor) for tensor in reply.inputs),
+            outputs=tuple(_description(tensor) for tensor in reply.outputs),
+        )
+
+    def fetch_profile(self, *, timeout_s: float = PROFILE_TIMEOUT_S) -> Profile:
+        """What the model costs on the server; the server measures it first, unless it has.
+
+        Raises:
+            ProfileError: the answer is no profile.
+            RemoteError: the server is of another make and has none.
+        """
+        request = own.CloudProfileRequest(model_name=self.model_name)
+        reply = self._call(methods.CLOUD_PROFILE, request, timeout_s)
+        return Profile.from_json(reply.profile_json, where=f"profile of {self.address}")
+
+    def probe(self, size_bytes: int, *, timeout_s: float | None = None) -> float:
+        """Seconds from sending `size_bytes` of random bytes until the server's acknowledgement is here.
+
+        The server's own time is taken off: what is left is the round trip and the way up.
+        """
+        data = join(b"", PROBE_PAYLOAD_FIELD, [memoryview(os.urandom(size_bytes))])
+        started_s = time.perf_counter()
+        reply = self._call_raw(methods.PROBE, data, timeout_s)
+        elapsed_s = time.perf_counter() - started_s
+        acknowledgement = methods.parse(own.ProbeReply, reply)
+        if acknowledgement.received_bytes != size_bytes:
+            raise RemoteError(
+                f"the server at {self.address} received {acknowledgement.received_bytes} of {size_bytes} probe bytes"
+            )
+        return max(0.0, elapsed_s - acknowledgement.server_s)
+
+    def _call(
+        self, method: methods.Method[Any, methods.ReplyT], request: Any, timeout_s: float | None
+    ) -> methods.ReplyT:
+        return methods.parse(method.reply, self._call_raw(method, request.SerializeToString(), timeout_s))
+
+    def _call_raw(self, method: methods.Method[Any, Any], data: bytes, timeout_s: float | None) -> bytes:
+        self._check_open()
+        call = _unary(self._channel, method)
+        deadline_s = self.timeout_s if timeout_s is None else timeout_s
+        try:
+            return call(data, timeout=deadline_s)
+        except grpc.RpcError as error:
+            raise call_error(error, address=self.address, timeout_s=deadline_s) from None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UnreachableError(f"the client of {self.address} is closed")
+
+
+def _unary(channel: grpc.Channel, method: methods.Method[Any, Any]) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+    return channel.unary_unary(method.path, request_serializer=None, response_deserializer=None)
+
+
+def _tensor(name: str, value: Array | Payload, codec: str | None) -> WireTensor:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return encoded_tensor(name, value, codec or "raw")
+    if codec is None or codec == "raw":
+        return wire_tensor(name, value)
+    return encoded_tensor(name, codecs.encode(codec, value), codec)
+
+
+def _description(tensor: oip.ModelMetadataResponse.TensorMetadata) -> TensorDescription:
+    return TensorDescription(
+        name=tensor.name,
+        dtype=to_dtype(tensor.datatype, tensor.name),
+        shape=tuple(None if size < 0 else size for size in tensor.shape),
+    )

@@ -1,0 +1,113 @@
+"""What a server answers, apart from how it is asked: the records and the contract between servicer and cloud."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WireTensor:
+    """A tensor as it came or goes: `array` in C order, possibly a read-only view into the message.
+
+    `dtype` is a graph's name; bfloat16 is held as uint16. With a `codec`, the array is the encoded payload, uint8 [n].
+    """
+
+    name: str
+    dtype: str
+    array: Array
+    codec: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """One request. No `outputs` named: all outputs of the model. No `fingerprint`: any model of that name will do."""
+
+    model_name: str
+    inputs: tuple[WireTensor, ...]
+    outputs: tuple[str, ...] = ()
+    model_version: str = ""
+    fingerprint: str | None = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InferResult:
+    """One answer: the requested tensors, the seconds it waited, the seconds it ran (decoding included), and the load.
+
+    `load` is the factor by which waiting stretches the computing just now: 1 on an idle server.
+    """
+
+    outputs: tuple[WireTensor, ...]
+    queue_s: float
+    compute_s: float
+    load: float
+
+
+@dataclass(frozen=True, slots=True)
+class TensorDescription:
+    """Name, datatype (a graph's name) and shape of a model's input or output; None where the size varies."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """A served model: what it takes and gives as a whole."""
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[TensorDescription, ...]
+    outputs: tuple[TensorDescription, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDescription:
+    """A server: name, version, and the extensions of the protocol that it speaks."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...] = ()
+
+
+class DataPlane(ABC):
+    """Answers requests. Errors are the project's own; whatever else it raises is the server's fault."""
+
+    @abstractmethod
+    def server(self) -> ServerDescription:
+        """The server."""
+
+    @abstractmethod
+    def model(self, name: str, version: str) -> ModelDescription:
+        """The model of that name; version "" is the served one.
+
+        Raises:
+            UnknownModelError: it is not served, or not in that version.
+        """
+
+    @abstractmethod
+    async def infer(self, request: InferRequest) -> InferResult:
+        """Computes the requested tensors from the given ones.
+
+        Raises:
+            UnknownModelError: no such model or version.
+            FingerprintError: the server holds another model or other weights.
+            TensorError: a tensor is unknown, missing, unneeded, or of the wrong shape or datatype.
+            CodecError: a codec is unknown, or its payload is damaged.
+        """
+
+    @abstractmethod
+    async def profile(self, name: str) -> str:
+        """The JSON profile of the model on this server.
+
+        Raises:
+            UnknownModelError: it is not served.
+        """

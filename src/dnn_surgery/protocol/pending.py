@@ -1,0 +1,104 @@
+"""An answer that may still be on its way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+
+from dnn_surgery.errors import DeadlineError, SurgeryError, UnreachableError
+from dnn_surgery.protocol.dataplane import Array
+from dnn_surgery.protocol.messages import decode_reply
+from dnn_surgery.protocol.status import ERROR_KEY, from_status
+from dnn_surgery.units import format_duration
+
+if TYPE_CHECKING:
+    from grpc import CallFuture
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceReply:
+    """One answer: tensors by name, what it took, and what went over the wire.
+
+    `elapsed_s` runs from handing the request to gRPC until the answer is here; `queue_s` and `compute_s` are the
+    server's share of it (0 from a server of another make). `load` is the factor by which waiting stretches computing
+    on the server just now, 1 when it is idle. The byte counts are whole messages, without HTTP/2 framing.
+    """
+
+    tensors: Mapping[str, Array]
+    elapsed_s: float
+    queue_s: float
+    compute_s: float
+    load: float
+    bytes_up: int
+    bytes_down: int
+
+
+class PendingReply:
+    """A request under way. Thread-safe; the answer may be asked for more than once."""
+
+    def __init__(self, call: CallFuture[bytes], *, address: str, timeout_s: float, bytes_up: int) -> None:
+        self._call = call
+        self._address = address
+        self._timeout_s = timeout_s
+        self._bytes_up = bytes_up
+        self._started_s = time.perf_counter()
+        self._finished_s: float | None = None
+        call.add_done_callback(self._finish)
+
+    def result(self, timeout_s: float | None = None) -> InferenceReply:
+        """Waits for the answer; `timeout_s` bounds this wait, the request's own deadline stands besides.
+
+        Raises:
+            DeadlineError: no answer within `timeout_s` (the request goes on) or within the request's deadline.
+            SurgeryError: what the server or the network answered instead; see :meth:`InferenceClient.infer`.
+        """
+        try:
+            data = self._call.result(timeout=timeout_s)
+        except grpc.FutureTimeoutError:
+            waited = format_duration(timeout_s or 0.0)
+            raise DeadlineError(f"no answer from {self._address} within {waited} yet") from None
+        except grpc.FutureCancelledError:
+            raise UnreachableError(f"the request to {self._address} was cancelled") from None
+        except grpc.RpcError as error:
+            raise call_error(error, address=self._address, timeout_s=self._timeout_s) from None
+        # gRPC wakes waiting threads before it runs callbacks.
+        finished_s = self._finished_s if self._finished_s is not None else time.perf_counter()
+        answer = decode_reply(data)
+        return InferenceReply(
+            tensors={tensor.name: tensor.array for tensor in answer.outputs},
+            elapsed_s=finished_s - self._started_s,
+            queue_s=answer.queue_s,
+            compute_s=answer.compute_s,
+            load=answer.load,
+            bytes_up=self._bytes_up,
+            bytes_down=len(data),
+        )
+
+    def done(self) -> bool:
+        """Whether :meth:`result` would return or raise at once."""
+        return self._call.done()
+
+    def cancel(self) -> None:
+        """Gives the request up; the server does not begin it if it has not."""
+        self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+
+    def add_done_callback(self, callback: Callable[[PendingReply], None]) -> None:
+        """Calls `callback` with this object once the answer is here (at once if it is), in a thread of gRPC."""
+        self._call.add_done_callback(lambda _: callback(self))
+
+    def _finish(self, _: grpc.Future[bytes]) -> None:
+        self._finished_s = time.perf_counter()
+
+
+def call_error(error: grpc.RpcError, *, address: str, timeout_s: float) -> SurgeryError:
+    """The project's error for a failed call to `address` with the deadline `timeout_s`."""
+    if not isinstance(error, grpc.Call):
+        return UnreachableError(f"the call to {address} failed: {error}")
+    names = [value for key, value in error.trailing_metadata() or () if key == ERROR_KEY]
+    class_name = names[0] if names and isinstance(names[0], str) else None
+    details = error.details() or ""
+    return from_status(error.code(), details, address=address, timeout_s=timeout_s, class_name=class_name)
