@@ -6,6 +6,7 @@ import hashlib
 import math
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -59,17 +60,27 @@ def seed_weights(module: nn.Module, *, seed: int = 0) -> None:
                 elif "bias" in leaf:
                     parameter.zero_()
                 else:
-                    parameter.copy_(torch.from_numpy(_draw(f"{seed}:{name}", tuple(parameter.shape))))
+                    _fill_uniform(parameter, f"{seed}:{name}")
             if isinstance(owner, _NormBase):
                 owner.reset_running_stats()
 
 
-def _draw(key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Uniform float32 numbers in +-sqrt(6 / fan_in)."""
-    fan_in = max(1, math.prod(shape[1:]) if len(shape) > 1 else math.prod(shape))
+def _fill_uniform(parameter: Tensor, key: str) -> None:
+    """Uniform numbers in +-sqrt(6 / fan_in)."""
+    fan_in = max(1, math.prod(parameter.shape[1:]) if parameter.dim() > 1 else parameter.numel())
     scale = np.float32(math.sqrt(6 / fan_in) / 32767.5)
+    if parameter.device.type == "cpu" and parameter.dtype == torch.float32 and parameter.is_contiguous():
+        # In place: the memory of a second copy costs more than the numbers.
+        _draw(parameter.detach().view(-1).numpy(), key, scale)
+    else:
+        values = np.empty(parameter.numel(), dtype=np.float32)
+        _draw(values, key, scale)
+        parameter.copy_(torch.from_numpy(values).view(parameter.shape))
+
+
+def _draw(values: NDArray[np.float32], key: str, scale: np.float32) -> None:
+    """Fills a vector with uniform numbers in +-32767.5 scale."""
     generator = np.random.Philox(key=int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little"))
-    values = np.empty(math.prod(shape), dtype=np.float32)
     for start in range(0, values.size, 4 * _CHUNK):
         part = values[start : start + 4 * _CHUNK]
         words = generator.random_raw(-(-part.size // 4))
@@ -77,7 +88,6 @@ def _draw(key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         halves = words.astype("<u8", copy=False).view("<u2")[: part.size]
         np.subtract(halves, np.float32(32767.5), out=part, dtype=np.float32)
         np.multiply(part, scale, out=part)
-    return values.reshape(shape)
 
 
 def _materialised(module: nn.Module) -> nn.Module:
@@ -103,9 +113,11 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"no weights file {path}")
     try:
-        content = reader(path)
+        with path.open("rb"):
+            pass
     except OSError as error:
-        raise WeightsError(f"cannot read weights file {path}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot read weights file {path}: {error.strerror}") from error
+    content = reader(path)
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
@@ -115,13 +127,17 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # Its warnings are about pickle protocols and archives; the errors below say what matters of that.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # What it asks for is the only part of torch's message that is about the file and not about torch's history.
         asked = re.search(r"GLOBAL (?:torch\.)?([\w.]+)", str(error))
         detail = f"it asks for {asked[1]}" if asked else "it is not what torch.save writes for a state dict"
         raise WeightsError(f"{path} is refused, since it holds more than tensors or is damaged: {detail}") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
+    except Exception as error:
+        # Where a file was cut short decides what the reader stumbles over: struct.error and OSError are among it.
         if "TorchScript" in str(error):
             raise WeightsError(f"{path} is a TorchScript program, not a state dict") from error
         raise WeightsError(f"{path} is truncated or damaged: PyTorch cannot read it") from error
@@ -133,7 +149,7 @@ def _read_safetensors(path: Path) -> object:
 
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is truncated or damaged: {error}") from error
 
 
