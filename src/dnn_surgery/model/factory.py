@@ -69,7 +69,7 @@ def _call(ref: str) -> tuple[nn.Module, Any]:
         except Exception as error:
             raise ModelError(f"factory {ref} failed: {_described(error)}") from error
     else:
-        raise ModelError(f"{ref} is a {type(factory).__name__}, not something that can be called")
+        raise ModelError(f"{ref} cannot be called: it is of type {type(factory).__name__}")
     module, examples = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if not isinstance(module, nn.Module):
         raise ModelError(
