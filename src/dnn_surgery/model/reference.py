@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,11 +112,18 @@ def _load_exported(path: Path, weights: str | Path | None) -> ModelGraph:
         raise WeightsError(f"{path} brings its own weights; {weights} cannot be put into it")
     if not path.is_file():
         raise ModelError(f"no model file {path}")
+    # torch logs a traceback before it raises; the error below is what a user is to see.
+    logger = logging.getLogger("torch.export")
+    was_disabled, logger.disabled = logger.disabled, True
     try:
         program = torch.export.load(path)
     except Exception as error:
-        lines = str(error).strip().splitlines()
-        raise ModelError(f"cannot load {path}: {lines[0] if lines else type(error).__name__}") from error
+        raise ModelError(
+            f"cannot load {path}: it is damaged, or was not written by torch.export.save of a version near "
+            f"{torch.__version__}"
+        ) from error
+    finally:
+        logger.disabled = was_disabled
     return with_picture(from_exported(program, name=path.stem))
 
 
