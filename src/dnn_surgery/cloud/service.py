@@ -112,17 +112,14 @@ class TailService(DataPlane):
     async def infer(self, request: InferRequest) -> InferResult:
         """See :meth:`DataPlane.infer`."""
         self._check_model(request.model_name, request.model_version)
-        if request.fingerprint not in (None, self._graph.fingerprint):
-            raise FingerprintError(
-                f"this server's {self._graph.name} has fingerprint {self._graph.fingerprint[:12]}, "
-                f"the request is for {str(request.fingerprint)[:12]}: other weights, or another model of that name"
-            )
+        self._check_fingerprint(request.fingerprint)
         work = self._check(request)
         return await self._in_compute_thread(lambda: self._run(work))
 
-    async def profile(self, name: str) -> str:
+    async def profile(self, name: str, fingerprint: str | None) -> str:
         """See :meth:`DataPlane.profile`. Measuring takes seconds, in which no request runs."""
         self._check_model(name, "")
+        self._check_fingerprint(fingerprint)
         if self._profile is None:
             if self._measuring is None:
                 self._measuring = asyncio.ensure_future(self._in_compute_thread(self._measure))
@@ -142,6 +139,13 @@ class TailService(DataPlane):
             )
         if version not in ("", SERVED_VERSION):
             raise UnknownModelError(f"model {name!r} has no version {version!r}; there is: {SERVED_VERSION}")
+
+    def _check_fingerprint(self, asked: str | None) -> None:
+        if asked not in (None, self._graph.fingerprint):
+            raise FingerprintError(
+                f"this server's {self._graph.name} has fingerprint {self._graph.fingerprint[:12]}, "
+                f"the request is for {str(asked)[:12]}: other weights, or another model of that name"
+            )
 
     def _check(self, request: InferRequest) -> _Work:
         given = {tensor.name: tensor for tensor in request.inputs}

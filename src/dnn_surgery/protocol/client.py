@@ -174,9 +174,10 @@ class InferenceClient:
 
         Raises:
             ProfileError: the answer is no profile.
+            FingerprintError: the server holds another model or other weights.
             RemoteError: the server is of another make and has none.
         """
-        request = own.CloudProfileRequest(model_name=self.model_name)
+        request = own.CloudProfileRequest(model_name=self.model_name, fingerprint=self.fingerprint or "")
         reply = self._call(methods.CLOUD_PROFILE, request, timeout_s)
         return Profile.from_json(reply.profile_json, where=f"profile of {self.address}")
 

@@ -105,9 +105,10 @@ class DataPlane(ABC):
         """
 
     @abstractmethod
-    async def profile(self, name: str) -> str:
+    async def profile(self, name: str, fingerprint: str | None) -> str:
         """The JSON profile of the model on this server.
 
         Raises:
             UnknownModelError: it is not served.
+            FingerprintError: the server holds another model or other weights.
         """

@@ -115,7 +115,7 @@ class InferenceServicer:
 
     async def _cloud_profile(self, data: bytes) -> bytes:
         request = methods.parse(own.CloudProfileRequest, data)
-        profile = await self._plane.profile(request.model_name)
+        profile = await self._plane.profile(request.model_name, request.fingerprint or None)
         return own.CloudProfileReply(profile_json=profile).SerializeToString()
 
     async def _probe(self, data: bytes) -> bytes:

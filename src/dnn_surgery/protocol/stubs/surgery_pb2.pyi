@@ -5,10 +5,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CloudProfileRequest(_message.Message):
-    __slots__ = ("model_name",)
+    __slots__ = ("model_name", "fingerprint")
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     model_name: str
-    def __init__(self, model_name: _Optional[str] = ...) -> None: ...
+    fingerprint: str
+    def __init__(self, model_name: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
 
 class CloudProfileReply(_message.Message):
     __slots__ = ("profile_json",)

@@ -1,0 +1,115 @@
+"""Run the cloud: serve a model, whole or from any cut on, over the Open Inference Protocol (gRPC).
+
+Any Triton client can send the model's own input; the project's edge sends what is left at its cut. The server keeps no
+state between requests. SIGINT and SIGTERM finish the requests under way and end it. Of a configuration file the port is
+taken, not the address: that says where devices find the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dnn_surgery.errors import InputError
+
+if TYPE_CHECKING:
+    from dnn_surgery.cloud.server import CloudServer
+    from dnn_surgery.model.graph import ModelGraph
+    from dnn_surgery.protocol.address import Address
+
+EXAMPLE = "dnn-surgery serve resnet18 --address 0.0.0.0:50051"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `serve`."""
+    from dnn_surgery.cli.model_arguments import add_model_arguments
+
+    add_model_arguments(parser)
+    parser.add_argument("--address", metavar="HOST:PORT", help="where to listen (default: 127.0.0.1:50051)")
+    parser.add_argument("--port", type=int, metavar="PORT", help="the port alone; 0 takes any free one")
+    parser.add_argument("--profile", metavar="FILE", help="its costs here (default: measured when first asked for)")
+    parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
+    parser.add_argument("--json", action="store_true", help="print a JSON line once the server listens")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until a signal comes."""
+    from dnn_surgery.cli.model_arguments import build_engine, load_graph
+    from dnn_surgery.cloud.listening import check_listen
+    from dnn_surgery.cloud.server import CloudServer
+    from dnn_surgery.profiling.profile import Profile
+
+    if arguments.address is not None and arguments.port is not None:
+        raise InputError("give --address or --port, not both")
+    if arguments.config is not None:
+        _fill_from_configuration(arguments)
+    address = _address(arguments.address, arguments.port)
+    # That a port is in use should not take as long to say as a model takes to load.
+    check_listen(address)
+    profile = Profile.load(arguments.profile) if arguments.profile else None
+    graph = load_graph(arguments)
+    engine = build_engine(graph, arguments)
+    with _until_signalled() as signalled, CloudServer(engine, address=str(address), profile=profile) as server:
+        print(_listening(server, graph, as_json=arguments.json), flush=True)
+        signalled.wait()
+    return 0
+
+
+def _fill_from_configuration(arguments: argparse.Namespace) -> None:
+    """Takes what no flag says from the configuration file."""
+    from dnn_surgery.cli.configuration import load_configuration
+
+    configuration = load_configuration(arguments.config)
+    if arguments.model is None:
+        arguments.model = configuration.model.architecture
+        arguments.weights = arguments.weights or configuration.model.path
+        arguments.classes = configuration.model.classes
+    if arguments.engine == "auto" and configuration.engine.name is not None:
+        arguments.engine = configuration.engine.name
+    if arguments.threads is None:
+        arguments.threads = configuration.engine.threads
+    if arguments.port is None:
+        arguments.port = configuration.server.port
+
+
+def _address(address: str | None, port: int | None) -> Address:
+    from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT, parse_address
+
+    port = DEFAULT_PORT if port is None else port
+    if address is None:
+        return parse_address(f"{DEFAULT_HOST}:{port}")
+    return parse_address(address, default_port=port)
+
+
+def _listening(server: CloudServer, graph: ModelGraph, *, as_json: bool) -> str:
+    if as_json:
+        event = {"event": "listening", "address": server.address, "model": graph.name, "fingerprint": graph.fingerprint}
+        return json.dumps(event)
+    return f"serving {graph.name} (fingerprint {graph.fingerprint[:12]}) at {server.address}; Ctrl-C ends it"
+
+
+@contextmanager
+def _until_signalled() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; a second one has its usual effect."""
+    signalled = threading.Event()
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def restore() -> None:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+    def note(_: int, __: object) -> None:
+        signalled.set()
+        restore()
+
+    for number, _ in before:
+        signal.signal(number, note)
+    try:
+        yield signalled
+    finally:
+        restore()
