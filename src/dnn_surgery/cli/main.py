@@ -16,7 +16,7 @@ from importlib.metadata import version
 
 from dnn_surgery.errors import SurgeryError
 
-COMMANDS: tuple[str, ...] = ()
+COMMANDS: tuple[str, ...] = ("plan", "profile", "serve")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,93 @@
+"""All algorithms by name, and `plan`, which runs one."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from dnn_surgery.errors import InputError
+from dnn_surgery.model.graph import near
+from dnn_surgery.planning.goal import Goal
+from dnn_surgery.planning.link import Link
+from dnn_surgery.planning.plan import Objective, Plan
+from dnn_surgery.planning.problem import Problem
+
+Algorithm = Callable[[Problem, Link, Goal], "Plan | Collection[str]"]
+"""An algorithm returns a plan, or just the names of the layers it puts at the edge, which are then scored."""
+
+_ROOM = "dnn_surgery.planning"
+_ALGORITHMS: dict[str, str | Algorithm] = {
+    "exact": f"{_ROOM}.dsl:dsl",
+    "dsl": f"{_ROOM}.dsl:dsl",
+    "edge-only": f"{_ROOM}.baselines:edge_only",
+    "cloud-only": f"{_ROOM}.baselines:cloud_only",
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names that `plan` knows, beside any ``module:function``."""
+    return tuple(_ALGORITHMS)
+
+
+def register(name: str, algorithm: Algorithm) -> None:
+    """Makes `algorithm` known under `name`.
+
+    Raises:
+        InputError: the name is taken, or is written like ``module:function``.
+    """
+    if name in _ALGORITHMS:
+        raise InputError(f"an algorithm called {name!r} exists already")
+    if not name or ":" in name:
+        raise InputError(f"an algorithm's name must not be empty or hold a colon, got {name!r}")
+    _ALGORITHMS[name] = algorithm
+
+
+def find(name: str) -> Algorithm:
+    """The algorithm of that name, or the function of a ``module:function``.
+
+    Raises:
+        InputError: there is none; near matches are named.
+    """
+    entry = _ALGORITHMS.get(name, name)
+    if not isinstance(entry, str):
+        return entry
+    if ":" not in entry:
+        raise InputError(
+            f"unknown algorithm {name!r}, expected one of {', '.join(_ALGORITHMS)} or module:function"
+            f"{near(name, _ALGORITHMS)}"
+        )
+    module, _, function = entry.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise InputError(f"cannot load the algorithm {name!r}: {error}") from error
+    if not callable(found):
+        raise InputError(f"cannot load the algorithm {name!r}: it is no function")
+    algorithm: Algorithm = found
+    return algorithm
+
+
+def plan(
+    problem: Problem,
+    link: Link,
+    objective: Objective = "latency",
+    rate_hz: float | None = None,
+    algorithm: str = "exact",
+    *,
+    edge_load: float = 1.0,
+    cloud_load: float = 1.0,
+) -> Plan:
+    """Where to cut `problem` on `link`.
+
+    `rate_hz` asks for a plan that keeps up with that many frames a second. The loads multiply the seconds of each side.
+
+    Raises:
+        InfeasibleError: no partition obeys the rules; the message names them.
+        InputError: an unknown objective or algorithm, or a number that makes no sense.
+    """
+    goal = Goal(objective=objective, rate_hz=rate_hz, edge_load=edge_load, cloud_load=cloud_load)
+    found = find(algorithm)(problem, link, goal)
+    if not isinstance(found, Plan):
+        found = problem.cost(edge=tuple(found), link=link, edge_load=edge_load, cloud_load=cloud_load)
+    return replace(found, objective=objective, algorithm=algorithm)

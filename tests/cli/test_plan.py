@@ -1,0 +1,96 @@
+"""`dnn-surgery plan`: a real process reads real files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.planning.conftest import DATA
+from tests.planning.test_problem import profile
+
+PAPER = str(DATA / "paper-tiny-yolov2.json")
+
+
+def dnn_surgery(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dnn_surgery", "plan", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_json_of_a_problem_file() -> None:
+    done = dnn_surgery(PAPER, "--bandwidth", "18Mbit/s", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema"] == "dnn-surgery/plan/1"
+    assert found["sent"][0]["tensor"] == "max3"
+    assert found["latency_s"] == pytest.approx(0.567356)
+    assert found["optimal"] is True
+
+
+def test_the_readable_form_names_the_cut() -> None:
+    done = dnn_surgery(PAPER, "--bandwidth", "4Mbit/s", "--rtt", "40ms")
+    assert done.returncode == 0, done.stderr
+    assert "max5" in done.stdout
+    assert "82.9 kB" in done.stdout
+
+
+def test_a_problem_from_standard_input() -> None:
+    text = Path(PAPER).read_text(encoding="utf-8")
+    assert json.loads(dnn_surgery("-", "--bandwidth", "4Mbit/s", "--json", stdin=text).stdout)["edge"][-1] == "max5"
+
+
+def test_a_cut_is_forced() -> None:
+    found = json.loads(dnn_surgery(PAPER, "--bandwidth", "4Mbit/s", "--cut", "max2", "--json").stdout)
+    assert found["edge"][-1] == "max2"
+    assert found["optimal"] is False
+
+
+def test_two_profiles_or_one_and_a_slow_down(tmp_path: Path) -> None:
+    edge, cloud = tmp_path / "edge.json", tmp_path / "cloud.json"
+    profile(0.8).save(edge)
+    profile(0.1).save(cloud)
+    two = dnn_surgery("--edge", str(edge), "--cloud", str(cloud), "--bandwidth", "8kbit", "--json")
+    one = dnn_surgery(str(cloud), "--edge-slowdown", "8", "--bandwidth", "8kbit", "--json")
+    assert json.loads(two.stdout)["latency_s"] == pytest.approx(0.21)
+    assert json.loads(one.stdout) == json.loads(two.stdout)
+
+
+def test_a_problem_or_profiles_load_no_engine(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    profile(0.8).save(path)
+    code = (
+        "import sys; from dnn_surgery.cli.main import main;"
+        f"main(['plan', {PAPER!r}, '--bandwidth', '4Mbit/s']);"
+        f"main(['plan', '--edge', {str(path)!r}, '--bandwidth', '4Mbit/s']);"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'grpc'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        ((PAPER, "--bandwidth", "fast"), "cannot read 'fast' as a bandwidth", 2),
+        ((PAPER, "--bandwidth", "0"), "bandwidth must be positive", 2),
+        ((PAPER, "--bandwidth=-3Mbit/s"), "bandwidth must be positive", 2),
+        ((PAPER, "--bandwidth", "4Mbit/s", "--rtt", "40"), "", 0),
+        ((PAPER, "--bandwidth", "4Mbit/s", "--rtt", "40 parsecs"), "cannot read '40 parsecs' as a duration", 2),
+        ((PAPER, "--bandwidth", "4Mbit/s", "--algorithm", "dls"), "unknown algorithm 'dls'", 2),
+        ((PAPER, "--bandwidth", "4Mbit/s", "--objective", "speed"), "unknown objective 'speed'", 2),
+        ((PAPER, "--bandwidth", "4Mbit/s", "--rate", "-1"), "the rate must be", 2),
+        ((PAPER, "--bandwidth", "4Mbit/s", "--cut", "max9"), "no layer 'max9' in", 2),
+        ((PAPER, "--bandwidth", "4Mbit/s", "--edge-slowdown", "8"), "--edge-slowdown is for profiles", 2),
+        ((PAPER, "--bandwidth", "4Mbit/s", "--edge", "a.json"), "not both", 2),
+        (("absent.json", "--bandwidth", "4Mbit/s"), "cannot read absent.json: No such file", 2),
+        (("--edge", "absent.json", "--bandwidth", "4Mbit/s"), "absent.json", 2),
+        (("--bandwidth", "4Mbit/s"), "nothing to plan", 2),
+        (("-", "--bandwidth", "4Mbit/s"), "-: not JSON", 2),
+    ],
+)
+def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str, code: int) -> None:
+    done = dnn_surgery(*arguments)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == (code != 0)
