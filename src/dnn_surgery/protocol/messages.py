@@ -18,6 +18,9 @@ from dnn_surgery.protocol.stubs import open_inference_pb2 as oip
 from dnn_surgery.protocol.wire import REPLY_RAW_FIELD, REQUEST_RAW_FIELD, join, split
 
 CODEC, FINGERPRINT = "codec", "fingerprint"
+# What numpy held before its version 2; checked before anything is multiplied.
+MAX_RANK = 32
+
 QUEUE, COMPUTE, LOAD = "queue_s", "compute_s", "load"
 
 Parameters = Mapping[str, oip.InferParameter]
@@ -136,6 +139,8 @@ def _tensors(messages: Sequence[TensorMessage], raw: Sequence[memoryview]) -> tu
 def _tensor(message: TensorMessage, raw: memoryview | None) -> WireTensor:
     name, shape = message.name, tuple(message.shape)
     dtype = to_dtype(message.datatype, name)
+    if len(shape) > MAX_RANK:
+        raise TensorError(f"tensor {name!r} has {len(shape)} dimensions, expected at most {MAX_RANK}")
     if any(size < 0 for size in shape):
         raise TensorError(f"tensor {name!r} has shape {list(shape)}: a size cannot be negative")
     if raw is None:
@@ -148,7 +153,12 @@ def _tensor(message: TensorMessage, raw: memoryview | None) -> WireTensor:
         raise TensorError(
             f"tensor {name!r} carries {array.size} elements, expected {math.prod(shape)} for {list(shape)}"
         )
-    return WireTensor(name, dtype, array.reshape(shape), _string(message.parameters, CODEC, tensor=name))
+    try:
+        array = array.reshape(shape)
+    except ValueError as error:
+        # No elements, and other sizes beyond what an array can have.
+        raise TensorError(f"tensor {name!r} has shape {list(shape)}: no array can have it") from error
+    return WireTensor(name, dtype, array, _string(message.parameters, CODEC, tensor=name))
 
 
 def _raw_contents(name: str, raw: memoryview, dtype: str, shape: tuple[int, ...]) -> Array:
