@@ -124,6 +124,9 @@ class _Builder:
                 node.target = torch.ops.aten.reshape.default
         self.outputs = self._outputs(by_name)
         self.roles = nodes.roles(self.graph, self.example.keys())
+        for node in self.example:
+            if node not in self.roles.data:
+                self.notices.append(f"no result of {description.name} needs its input {node.name!r}; it is left out")
         self.values = _Recorder(program, self.roles).record(self.constants, self.example)
 
     def build(self) -> ModelGraph:

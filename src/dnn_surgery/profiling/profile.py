@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,23 +89,77 @@ class Profile:
         """
         try:
             document = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ProfileError(f"{where}: not JSON: {error}") from error
         if not isinstance(document, dict):
             raise ProfileError(f"{where}: expected an object, got {type(document).__name__}")
         schema = document.pop("schema", SCHEMA)
         if schema != SCHEMA:
             raise ProfileError(f"{where}: schema is {schema!r}, expected {SCHEMA!r}")
-        try:
-            layers = tuple(_layer(layer) for layer in document.pop("layers"))
-            outputs = tuple(document.pop("outputs"))
-            return cls(layers=layers, outputs=outputs, **document)
-        except KeyError as error:
-            raise ProfileError(f"{where}: key {error} is missing") from error
-        except (TypeError, AttributeError) as error:
-            raise ProfileError(f"{where}: {error}") from error
+        return _record(document, where)
 
 
-def _layer(record: dict[str, Any]) -> LayerCost:
-    outputs = tuple(TensorSize(**tensor) for tensor in record["outputs"])
-    return LayerCost(**{**record, "inputs": tuple(record["inputs"]), "outputs": outputs})
+_Kind = type | tuple[type, ...]
+_TENSOR: dict[str, _Kind] = {"name": str, "bytes": int}
+_LAYER: dict[str, _Kind] = {
+    "name": str,
+    "inputs": list,
+    "outputs": list,
+    "seconds": (int, float),
+    "spread_s": (int, float),
+    "param_bytes": int,
+}
+_PROFILE: dict[str, _Kind] = {
+    "model": str,
+    "fingerprint": str,
+    "layers": list,
+    "outputs": list,
+    "whole_s": (int, float),
+    "whole_spread_s": (int, float),
+    "repeats": int,
+    "warmup": int,
+    "device": dict,
+    "engine": dict,
+    "versions": dict,
+}
+_OPTIONAL = {"device", "engine", "versions"}
+
+
+def _record(document: Any, where: str) -> Profile:
+    _check(document, _PROFILE, where)
+    layers = tuple(_layer(layer, f"{where}: layers[{index}]") for index, layer in enumerate(document["layers"]))
+    return Profile(**{**document, "layers": layers, "outputs": _names(document["outputs"], f"{where}: outputs")})
+
+
+def _layer(record: Any, where: str) -> LayerCost:
+    _check(record, _LAYER, where)
+    outputs = []
+    for index, tensor in enumerate(record["outputs"]):
+        _check(tensor, _TENSOR, f"{where}.outputs[{index}]")
+        outputs.append(TensorSize(**tensor))
+    return LayerCost(**{**record, "inputs": _names(record["inputs"], f"{where}.inputs"), "outputs": tuple(outputs)})
+
+
+def _check(record: Any, keys: Mapping[str, _Kind], where: str) -> None:
+    """Every key is there and of its kind, nothing else is; numbers are finite and not negative."""
+    if not isinstance(record, dict):
+        raise ProfileError(f"{where}: expected an object, got {type(record).__name__}")
+    for key in record:
+        if key not in keys:
+            raise ProfileError(f"{where}: unknown key {key!r}")
+    for key, kind in keys.items():
+        if key not in record:
+            if key in _OPTIONAL:
+                continue
+            raise ProfileError(f"{where}: key {key!r} is missing")
+        value = record[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ProfileError(f"{where}: {key} cannot be {value!r:.60}")
+        if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+            raise ProfileError(f"{where}: {key} must be finite and not negative, got {value}")
+
+
+def _names(values: list[Any], where: str) -> tuple[str, ...]:
+    if not all(isinstance(value, str) for value in values):
+        raise ProfileError(f"{where}: expected names, got {values!r:.60}")
+    return tuple(values)

@@ -1,0 +1,62 @@
+"""The flags that every command with a MODEL shares, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from dnn_surgery.errors import InputError
+
+if TYPE_CHECKING:
+    from dnn_surgery.execution.engine import Engine
+    from dnn_surgery.model.graph import ModelGraph
+
+MODEL_HELP = "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.pt2; or package.module:factory"
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODEL and its weights, the engine and its device."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("--weights", metavar="FILE", help="a .pth or .safetensors file of the model's state dict")
+    parser.add_argument(
+        "--trust-model", action="store_true", help="allow a MODEL that is code (a factory, a .pt2 file)"
+    )
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="auto (default) or torch")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto (CUDA where present), cpu, cuda, cuda:1")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: the engine's)")
+
+
+def load_graph(arguments: argparse.Namespace) -> ModelGraph:
+    """The model that the flags name; what a user should know of it goes to stderr.
+
+    Raises:
+        InputError: no model is named.
+        ModelError: it cannot be loaded.
+    """
+    from dnn_surgery.model.reference import load_model
+
+    if arguments.model is None:
+        raise InputError(f"no MODEL given: {MODEL_HELP}")
+    graph = load_model(
+        arguments.model,
+        arguments.weights,
+        trust_model=arguments.trust_model,
+        classes=getattr(arguments, "classes", None),
+    )
+    for notice in graph.notices:
+        print(f"dnn-surgery: notice: {notice}", file=sys.stderr)
+    return graph
+
+
+def build_engine(graph: ModelGraph, arguments: argparse.Namespace) -> Engine:
+    """The engine that the flags name.
+
+    Raises:
+        InputError: no such engine or device, or no positive number of threads.
+    """
+    from dnn_surgery.execution.engines import make_engine
+
+    if arguments.threads is not None and arguments.threads < 1:
+        raise InputError(f"--threads must be at least 1, got {arguments.threads}")
+    return make_engine(graph, name=arguments.engine, device=arguments.device, threads=arguments.threads)

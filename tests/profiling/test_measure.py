@@ -1,0 +1,111 @@
+"""Profiles: a counting clock makes every figure exact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from dnn_surgery.errors import InputError, ProfileError, TensorError
+from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.model.tracing import trace
+from dnn_surgery.profiling.measure import profile
+from dnn_surgery.profiling.profile import Profile
+
+
+@pytest.fixture(scope="module")
+def graph() -> ModelGraph:
+    torch.manual_seed(0)
+    return trace(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval(), torch.ones(1, 4), name="tiny")
+
+
+class ScriptedClock:
+    """Every timed call takes the next of the given durations, over and over."""
+
+    def __init__(self, durations: list[float]) -> None:
+        self.durations, self.now, self.calls = durations, 0.0, 0
+
+    def __call__(self) -> float:
+        if self.calls % 2:
+            self.now += self.durations[self.calls // 2 % len(self.durations)]
+        self.calls += 1
+        return self.now
+
+
+def test_layers_are_scaled_to_the_measured_whole(graph: ModelGraph) -> None:
+    # Two layers of 1 s and 3 s, a whole of 2 s: each layer counts half.
+    measured = profile(graph, repeats=3, warmup=0, clock=ScriptedClock([1.0, 3.0, 2.0]))
+    assert [layer.name for layer in measured.layers] == ["input", "0", "2"]
+    assert [layer.seconds for layer in measured.layers] == [0.0, 0.5, 1.5]
+    assert measured.whole_s == 2.0
+    assert measured.whole_spread_s == 0.0
+
+
+def test_warm_up_rounds_do_not_count(graph: ModelGraph) -> None:
+    durations = [100.0] * 3 * 2 + [1.0, 1.0, 2.0] * 4
+    measured = profile(graph, repeats=4, warmup=2, clock=ScriptedClock(durations))
+    assert measured.whole_s == 2.0
+    assert (measured.repeats, measured.warmup) == (4, 2)
+
+
+def test_the_median_shrugs_at_one_slow_round(graph: ModelGraph) -> None:
+    measured = profile(graph, repeats=3, warmup=0, clock=ScriptedClock([1, 1, 2, 90, 90, 180, 1, 1, 2]))
+    assert measured.whole_s == 2.0
+    assert measured.whole_spread_s == 89.0
+
+
+def test_progress_counts_every_round(graph: ModelGraph) -> None:
+    seen: list[tuple[int, int]] = []
+    profile(graph, repeats=2, warmup=1, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_it_says_what_was_measured(graph: ModelGraph) -> None:
+    measured = profile(graph, repeats=1, warmup=0)
+    assert measured.fingerprint == graph.fingerprint
+    assert measured.outputs == graph.outputs
+    assert measured.engine["name"] == "torch"
+    assert measured.engine["threads"] == torch.get_num_threads()
+    assert measured.device["kind"].startswith(("cpu", "cuda"))
+    assert [tensor.bytes for layer in measured.layers for tensor in layer.outputs] == [16, 32, 8]
+    assert [layer.param_bytes for layer in measured.layers] == [0, (4 * 8 + 8) * 4, (8 * 2 + 2) * 4]
+
+
+def test_a_file_gives_back_what_was_saved(graph: ModelGraph, tmp_path: Path) -> None:
+    measured = profile(graph, repeats=1, warmup=0)
+    measured.save(tmp_path / "here.json")
+    text = (tmp_path / "here.json").read_text()
+    assert next(iter(json.loads(text))) == "schema"
+    assert Profile.load(tmp_path / "here.json") == measured
+
+
+def test_bad_input(graph: ModelGraph, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at least 1 repeat"):
+        profile(graph, repeats=0)
+    with pytest.raises(TensorError, match=r"'input' has shape \[1, 5\], expected \[1, 4\]"):
+        profile(graph, {"input": torch.ones(1, 5).numpy()})
+    with pytest.raises(ProfileError, match="cannot read profile"):
+        Profile.load(tmp_path / "absent.json")
+
+
+def test_every_fault_in_a_file_is_one_line_that_names_the_place(graph: ModelGraph) -> None:
+    sound = json.loads(profile(graph, repeats=1, warmup=0).to_json())
+    Profile.from_json(json.dumps({key: value for key, value in sound.items() if key not in ("schema", "versions")}))
+    for text, message in (
+        ("{", "not JSON"),
+        ("[]", "expected an object, got list"),
+        (json.dumps({**sound, "schema": "dnn-surgery/plan/1"}), "schema is 'dnn-surgery/plan/1'"),
+        (json.dumps({**sound, "colour": 1}), "unknown key 'colour'"),
+        ("{}", "key 'model' is missing"),
+        (json.dumps({**sound, "layers": 5}), "layers cannot be 5"),
+        (json.dumps({**sound, "layers": [5]}), r"layers\[0\]: expected an object, got int"),
+        (json.dumps({**sound, "whole_s": -1}), "whole_s must be finite and not negative, got -1"),
+        (json.dumps({**sound, "whole_s": float("nan")}), "whole_s must be finite"),
+        (json.dumps({**sound, "outputs": [1]}), "outputs: expected names"),
+    ):
+        with pytest.raises(ProfileError, match=message) as raised:
+            Profile.from_json(text)
+        assert "\n" not in str(raised.value)
