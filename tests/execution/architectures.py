@@ -72,7 +72,8 @@ def _detr() -> Made:
     import transformers
 
     settings: dict[str, Any] = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
-    backbone = transformers.ResNetConfig(layer_type="basic", out_features=["stage4"], **settings)
+    settings |= {"layer_type": "basic", "out_features": ["stage4"]}
+    backbone = transformers.ResNetConfig(**settings)
     return _transformers(
         "DetrForObjectDetection",
         "DetrConfig",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
+    from dnn_surgery.cli.configuration import Configuration
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
 
@@ -25,6 +26,26 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="auto", metavar="NAME", help="auto (default) or torch")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (CUDA where present), cpu, cuda, cuda:1")
     parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: the engine's)")
+
+
+def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:
+    """Takes what no flag says of the model and the engine from the file that --config names, and returns the whole.
+
+    Raises:
+        ConfigurationError: the file cannot be read or is wrong; the message names the line.
+    """
+    from dnn_surgery.cli.configuration import load_configuration
+
+    configuration = load_configuration(arguments.config)
+    if arguments.model is None:
+        arguments.model = configuration.model.architecture
+        arguments.weights = arguments.weights or configuration.model.path
+        arguments.classes = configuration.model.classes
+    if arguments.engine == "auto" and configuration.engine.name is not None:
+        arguments.engine = configuration.engine.name
+    if arguments.threads is None:
+        arguments.threads = configuration.engine.threads
+    return configuration
 
 
 def load_graph(arguments: argparse.Namespace) -> ModelGraph:

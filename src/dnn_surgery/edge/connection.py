@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from dnn_surgery.edge.result import FrameResult
-from dnn_surgery.edge.runtime import Edge, Frame
+from dnn_surgery.edge.runtime import Edge, NamedInputs
 from dnn_surgery.errors import FingerprintError
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.network.probe import estimate_link
 from dnn_surgery.planning import Link, Plan, Problem, plan
+from dnn_surgery.planning.plan import Objective
 from dnn_surgery.profiling.measure import profile
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.client import InferenceClient
@@ -54,7 +55,7 @@ class Connection:
         """One frame; see :meth:`Edge.__call__`."""
         return self.edge(inputs, name=name)
 
-    def stream(self, frames: Iterable[Frame], *, in_flight: int = 2) -> Iterator[FrameResult]:
+    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int = 2) -> Iterator[FrameResult]:
         """Results in order; see :meth:`Edge.stream`."""
         return self.edge.stream(frames, in_flight=in_flight)
 
@@ -70,7 +71,7 @@ def connect(
     cut: str | Iterable[str] | None = None,
     link: Link | None = None,
     edge_profile: Profile | None = None,
-    objective: str = "latency",
+    objective: Objective = "latency",
     algorithm: str = "exact",
     engine: Engine | None = None,
     deadline_s: float | None = None,

@@ -29,11 +29,11 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class NamedInputs:
     """A frame as the model takes it: named arrays."""
 
     name: str
-    inputs: Mapping[str, Array]
+    tensors: Mapping[str, Array]
 
 
 @dataclass
@@ -121,24 +121,35 @@ class Edge:
         Raises:
             TensorError: the inputs are not the model's.
         """
-        return self._finish(self._start(Frame(name, inputs)))
+        return self._finish(self._start(NamedInputs(name, inputs)))
 
-    def stream(self, frames: Iterable[Frame], *, in_flight: int = 2) -> Iterator[FrameResult]:
+    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int = 2) -> Iterator[FrameResult]:
         """Results in the order of the frames; while up to `in_flight` are on their way the edge computes the next one.
 
-        Every frame taken from `frames` gets exactly one result. Errors as :meth:`__call__`.
+        Every frame taken from `frames` gets exactly one result, also when `frames` then raises. Errors as
+        :meth:`__call__`.
         """
         waiting: deque[_Taken] = deque()
-        for frame in frames:
-            waiting.append(self._start(frame))
+        source, failure = iter(frames), None
+        while failure is None:
+            try:
+                frame = next(source)
+            except StopIteration:
+                break
+            except SurgeryError as error:
+                failure = error
+            else:
+                waiting.append(self._start(frame))
             while waiting and (len(waiting) >= in_flight or _is_done(waiting[0])):
                 yield self._finish(waiting.popleft())
         while waiting:
             yield self._finish(waiting.popleft())
+        if failure is not None:
+            raise failure
 
-    def _start(self, frame: Frame) -> _Taken:
+    def _start(self, frame: NamedInputs) -> _Taken:
         started_s = self._clock()
-        held = self._compute(self.head, frame.inputs)
+        held = self._compute(self.head, frame.tensors)
         payloads, used = self._encode(held)
         taken = _Taken(self._count, frame.name, started_s, self._clock() - started_s, held)
         self._count += 1
@@ -152,6 +163,7 @@ class Edge:
             taken.pending = self.client.infer_async(payloads, remaining, codecs=used, timeout_s=self.deadline_s)
         except SurgeryError as error:
             self._failed(taken, error)
+        taken.edge_s = self._clock() - started_s
         return taken
 
     def _finish(self, taken: _Taken) -> FrameResult:
@@ -169,7 +181,8 @@ class Edge:
                     name=taken.name,
                     outputs={name: made[name] for name in self.tail.outputs},
                     finished_by="cloud",
-                    latency_s=self._clock() - taken.started_s,
+                    # The answer may have been here for a while, until the frames before it had theirs.
+                    latency_s=taken.edge_s + reply.elapsed_s,
                     edge_s=taken.edge_s,
                     transfer_s=max(0.0, reply.elapsed_s - cloud_s),
                     cloud_s=cloud_s,
