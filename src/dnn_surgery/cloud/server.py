@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_GRACE_S = 5.0
 
+# For answers that are on their way out.
+_FLUSH_S = 0.2
+
 
 class CloudServer:
     """Serves the model of an engine while the `with` block runs.
@@ -120,7 +123,8 @@ class CloudServer:
         stopping = asyncio.Event()
         self._stopping = asyncio.get_running_loop(), stopping
         server = grpc.aio.server(options=server_options(max_message_bytes=self._max_message_bytes))
-        server.add_generic_rpc_handlers(InferenceServicer(self._service).handlers())
+        servicer = InferenceServicer(self._service)
+        server.add_generic_rpc_handlers(servicer.handlers())
         try:
             port = server.add_insecure_port(str(self._asked))
         except RuntimeError as error:
@@ -130,4 +134,6 @@ class CloudServer:
         # Asked before the loop ran, nobody could wake it.
         if not self._stop_asked.is_set():
             await stopping.wait()
-        await server.stop(self._grace_s)
+        # Not left to gRPC's own grace: calls that reach it as it begins to stop are neither answered nor refused.
+        await servicer.drain(grace_s=self._grace_s)
+        await server.stop(_FLUSH_S)
