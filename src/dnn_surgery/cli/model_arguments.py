@@ -38,9 +38,10 @@ def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:
 
     configuration = load_configuration(arguments.config)
     if arguments.model is None:
-        arguments.model = configuration.model.architecture
+        arguments.model = configuration.model.reference
         arguments.weights = arguments.weights or configuration.model.path
         arguments.classes = configuration.model.classes
+        arguments.trust_model = arguments.trust_model or bool(configuration.model.trust_model)
     if arguments.engine == "auto" and configuration.engine.name is not None:
         arguments.engine = configuration.engine.name
     if arguments.threads is None:
