@@ -16,7 +16,7 @@ from importlib.metadata import version
 
 from dnn_surgery.errors import SurgeryError
 
-COMMANDS: tuple[str, ...] = ("run", "serve", "plan", "profile")
+COMMANDS: tuple[str, ...] = ("demo", "run", "serve", "plan", "profile")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

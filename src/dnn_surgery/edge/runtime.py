@@ -83,7 +83,7 @@ class Edge:
         client: the cloud; None keeps everything local.
         codecs: the codec of each boundary tensor that does not travel raw.
         deadline_s: how long the cloud may take for a frame before the edge finishes it.
-        slowdown: emulates a slower device: after computing for t seconds, waits (slowdown - 1) * t.
+        slowdown: emulates a slower device: after computing and encoding for t seconds, waits (slowdown - 1) * t.
         clock: monotonic seconds. sleep: waits that many.
 
     Raises:
@@ -149,8 +149,9 @@ class Edge:
 
     def _start(self, frame: NamedInputs) -> _Taken:
         started_s = self._clock()
-        held = self._compute(self.head, frame.tensors)
+        held = self.head(frame.tensors)
         payloads, used = self._encode(held)
+        self._slow_down(started_s)
         taken = _Taken(self._count, frame.name, started_s, self._clock() - started_s, held)
         self._count += 1
         remaining = self.head.tensors.remaining
@@ -192,7 +193,8 @@ class Edge:
 
     def _finish_locally(self, taken: _Taken) -> FrameResult:
         before_s = self._clock()
-        outputs = self._compute(self.tail, taken.held)
+        outputs = self.tail(taken.held)
+        self._slow_down(before_s)
         now_s = self._clock()
         return FrameResult(
             index=taken.index,
@@ -218,12 +220,10 @@ class Edge:
             payloads[name] = codec_registry.encode(codec, held[name])
         return payloads, used
 
-    def _compute(self, part: Head | Tail, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        before_s = self._clock()
-        made = part(tensors)
+    def _slow_down(self, since_s: float) -> None:
+        """Makes what was done since then take `slowdown` times as long."""
         if self.slowdown > 1:
-            self._sleep((self.slowdown - 1) * (self._clock() - before_s))
-        return made
+            self._sleep((self.slowdown - 1) * (self._clock() - since_s))
 
 
 def _is_done(taken: _Taken) -> bool:

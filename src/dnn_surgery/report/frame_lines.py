@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dnn_surgery.edge.result import FrameResult, classify
+from dnn_surgery.execution.split import cut_name
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.planning import Link, Plan
-from dnn_surgery.report.cut_name import cut_name
 from dnn_surgery.units import format_bandwidth, format_duration, format_size
 
 
