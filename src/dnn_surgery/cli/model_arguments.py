@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnn_surgery.errors import InputError
@@ -14,6 +16,13 @@ if TYPE_CHECKING:
     from dnn_surgery.model.graph import ModelGraph
 
 MODEL_HELP = "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.pt2; or package.module:factory"
+
+
+# The keys of a configuration file that every command with a MODEL acts on.
+MODEL_KEYS = (
+    *("model.architecture", "model.ref", "model.path", "model.classes", "model.labels", "model.trust_model"),
+    *("engine.name", "engine.threads"),
+)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +49,7 @@ def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:
     if arguments.model is None:
         arguments.model = configuration.model.reference
         arguments.weights = arguments.weights or configuration.model.path
-        arguments.classes = configuration.model.classes
+        arguments.classes, arguments.labels = configuration.model.classes, configuration.model.labels
         arguments.trust_model = arguments.trust_model or bool(configuration.model.trust_model)
     if arguments.engine == "auto" and configuration.engine.name is not None:
         arguments.engine = configuration.engine.name
@@ -66,9 +75,19 @@ def load_graph(arguments: argparse.Namespace) -> ModelGraph:
         trust_model=arguments.trust_model,
         classes=getattr(arguments, "classes", None),
     )
+    if (labels := getattr(arguments, "labels", None)) is not None:
+        graph = replace(graph, labels=_read_labels(labels))
     for notice in graph.notices:
         print(f"dnn-surgery: notice: {notice}", file=sys.stderr)
     return graph
+
+
+def _read_labels(path: Path) -> tuple[str, ...]:
+    """One class a line, in the order in which the network numbers them."""
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read labels {path}: {error}") from error
 
 
 def build_engine(graph: ModelGraph, arguments: argparse.Namespace) -> Engine:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from dnn_surgery.cli.model_arguments import MODEL_KEYS
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
     from dnn_surgery.planning import Link
+
+# Keys of a configuration file that are acted on here, beside the sources.
+_SUPPORTED = (
+    *MODEL_KEYS,
+    *("server.address", "server.port", "profiles.edge", "plan.objective", "plan.deadline"),
+)
 
 EXAMPLE = "dnn-surgery run efficientnet_lite0 --server 192.168.1.20:50051 --source pictures/"
 
@@ -37,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bandwidth", metavar="RATE", help="up, such as 5.85Mbit/s (default: probed)")
     parser.add_argument("--rtt", metavar="TIME", help="round trip, such as 40ms; goes with --bandwidth (default: 0)")
     parser.add_argument("--profile", metavar="FILE", help="this device's profile (default: measured now)")
-    parser.add_argument("--objective", default="latency", metavar="NAME", help="what the plan makes best: latency")
+    parser.add_argument("--objective", metavar="NAME", help="what the plan makes best (default: latency)")
     parser.add_argument("--algorithm", default="exact", metavar="NAME", help="how it plans (default: exact)")
     parser.add_argument("--deadline", metavar="TIME", help="for the server's answer (default: from the prediction)")
     parser.add_argument("--in-flight", type=int, default=3, metavar="N", help="frames under way at once (default 3)")
@@ -49,13 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs until the source ends."""
-    from dnn_surgery.cli.model_arguments import build_engine, fill_from_configuration, load_graph
+    from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.edge.sources import open_source
     from dnn_surgery.report.frame_lines import FrameLines
 
     if arguments.config is not None:
-        configuration = fill_from_configuration(arguments)
-        arguments.server = arguments.server or configuration.server.location
+        _fill(arguments)
     if arguments.source is None:
         raise InputError("no --source given: a picture, a folder, a glob, or a video file")
     if arguments.in_flight < 1:
@@ -86,6 +92,29 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _fill(arguments: argparse.Namespace) -> None:
+    """Takes what no flag says from the configuration file."""
+    from dnn_surgery.cli.model_arguments import fill_from_configuration
+    from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
+
+    configuration = fill_from_configuration(arguments)
+    server, plan, sources = configuration.server, configuration.plan, configuration.sources
+    supported = [*_SUPPORTED, *(f"sources.{name}.url" for name in sources)]
+    if configuration.profiles.cloud_auto:
+        supported.append("profiles.cloud")
+    configuration.check_supported(supported, "run")
+    if arguments.server is None and (server.address or server.port):
+        arguments.server = f"{server.address or DEFAULT_HOST}:{server.port or DEFAULT_PORT}"
+    if arguments.source is None and sources:
+        if len(sources) > 1:
+            raise InputError(f"{arguments.config}: several sources at once are not supported yet: {', '.join(sources)}")
+        arguments.source = next(iter(sources.values())).url
+    arguments.profile = arguments.profile or configuration.profiles.edge
+    arguments.objective = arguments.objective or plan.objective
+    if arguments.deadline is None and plan.deadline_s is not None:
+        arguments.deadline = f"{plan.deadline_s}s"
+
+
 def _frames(source: Source, graph: ModelGraph, limit: int | None) -> Iterator[NamedInputs]:
     from dnn_surgery.edge.runtime import NamedInputs
     from dnn_surgery.edge.sources import fit
@@ -111,7 +140,7 @@ def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -
         cut=arguments.cut,
         link=_link(arguments),
         edge_profile=Profile.load(arguments.profile) if arguments.profile else None,
-        objective=arguments.objective,
+        objective=arguments.objective or "latency",
         algorithm=arguments.algorithm,
         engine=engine,
         deadline_s=parse_duration(arguments.deadline) if arguments.deadline else None,

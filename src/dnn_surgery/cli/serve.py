@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dnn_surgery.cli.model_arguments import MODEL_KEYS
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ EXAMPLE = "dnn-surgery serve resnet18 --address 0.0.0.0:50051"
 
 # What is acted on here, and what is the edge's business; credentials, say, must not be ignored without a word.
 _SUPPORTED = (
-    *("model", "server.address", "server.port", "engine.name", "engine.threads"),
-    *("profiles", "sources", "plan", "link", "overload", "output"),
+    *MODEL_KEYS,
+    *("server.address", "server.port", "profiles", "sources", "plan", "link", "overload", "output"),
 )
 
 

@@ -16,6 +16,8 @@ from dnn_surgery.cloud.service import TailService
 from dnn_surgery.cloud.tails import DEFAULT_MAX_TAILS
 from dnn_surgery.errors import AddressError
 from dnn_surgery.execution.engine import Engine
+from dnn_surgery.execution.engines import make_engine
+from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.address import Address, parse_address
 from dnn_surgery.protocol.channel import DEFAULT_MAX_MESSAGE_BYTES, server_options
@@ -137,3 +139,35 @@ class CloudServer:
         # Not left to gRPC's own grace: calls that reach it as it begins to stop are neither answered nor refused.
         await servicer.drain(grace_s=self._grace_s)
         await server.stop(_FLUSH_S)
+        # The tasks of calls that were given up end by themselves; cancelled with the loop, gRPC would print a traceback.
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(left, timeout=1.0)
+
+
+def serve(
+    graph: ModelGraph,
+    address: str = "127.0.0.1:0",
+    *,
+    engine: Engine | None = None,
+    profile: Profile | None = None,
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+) -> CloudServer:
+    """A server of `graph`, to be used as a context manager; its `address` says where it listens.
+
+    Args:
+        graph: the model.
+        address: ``host:port``; port 0 takes any free one.
+        engine: what runs the tails; torch on this machine by default.
+        profile: what the model costs here; measured when a client first asks, if not given.
+        max_message_bytes: the largest message taken or sent.
+
+    Raises:
+        AddressError: the address cannot be listened on (raised on entering).
+
+    Example:
+        >>> with serve(graph) as server, connect(graph, server.address) as edge:
+        ...     result = edge({"picture": picture})
+    """
+    return CloudServer(
+        engine or make_engine(graph), address=address, profile=profile, max_message_bytes=max_message_bytes
+    )

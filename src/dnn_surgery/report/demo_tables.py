@@ -28,8 +28,8 @@ def show_demo(demo: Demo, console: Console) -> None:
     console.print(_live_table(demo))
     console.print(
         "frames/s and latency: measured, then predicted (alone where a frame takes too long to run it here). "
-        "cloud float32: the paper's Cloud-Only. best split: both sides compute, no bit is lost, the picture stays on the "
-        "device, least latency. what to use: by what factor it beats the next best of edge-only, jpeg and split.",
+        "cloud float32: the paper's Cloud-Only. best split: both sides compute, no bit is lost, the picture stays on "
+        "the device, least latency. what to use: by what factor it beats the next best of edge-only, jpeg and split.",
         style="dim",
     )
     _show_findings(demo, console)
