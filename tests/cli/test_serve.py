@@ -1,3 +1,4 @@
+import contextlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,9 +69,14 @@ def test_a_plain_triton_client_gets_it_too(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_zero_and_without_a_word(number: signal.Signals, graph: ModelGraph) -> None:
+def test_a_signal_ends_it_with_zero_and_without_a_word(
+    number: signal.Signals, graph: ModelGraph, inputs: dict[str, Array]
+) -> None:
     with serving(FACTORY, "--trust-model", "--port", "0") as running:
         assert f"serving {graph.name} (fingerprint {graph.fingerprint[:12]}) at 127.0.0.1:" in running.line
+        address = running.line.partition(" at ")[2].partition(";")[0]
+        with InferenceClient(address, model_name=graph.name) as client:
+            client.infer(inputs)
         assert running.end(number) == (0, "")
 
 
@@ -81,7 +87,13 @@ def test_a_killed_server_is_unreachable_and_found_again(
         address = first.event["address"]
         with InferenceClient(address, model_name=graph.name, fingerprint=graph.fingerprint) as client:
             assert_equal(dict(client.infer(inputs).tensors), expected)
+            under_way = [client.infer_async(inputs) for _ in range(100)]
+            under_way[0].result()
             first.end(signal.SIGKILL)
+            for pending in under_way:
+                # Answered before the end, or told at once and not by the deadline that nobody will.
+                with contextlib.suppress(UnreachableError):
+                    assert_equal(dict(pending.result().tensors), expected)
             with pytest.raises(UnreachableError):
                 client.infer(inputs)
             with serving(FACTORY, "--trust-model", "--address", address):

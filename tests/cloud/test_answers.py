@@ -12,7 +12,7 @@ from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.tracing import trace
 from dnn_surgery.protocol.client import InferenceClient
 from dnn_surgery.protocol.dataplane import TensorDescription
-from tests.cloud.network import NAME, SIZE, assert_equal, cuts, head, random_input, served
+from tests.cloud.network import NAME, SIZE, assert_equal, cuts, head, random_input, seeded, served
 
 
 def test_the_models_own_input_gets_the_whole_models_answer(
@@ -102,6 +102,24 @@ def test_tensors_of_other_datatypes_cross_the_cut(dtype: torch.dtype) -> None:
     with served(engine) as client:
         assert_equal(dict(client.infer(sent, remaining).tensors), {last: expected[last]})
         assert_equal(dict(client.infer(inputs).tensors), expected)
+
+
+def test_a_batch_of_any_size_is_served_where_the_size_was_left_open() -> None:
+    example = torch.zeros(2, 3, SIZE, SIZE)
+    graph = trace(seeded(0), (example,), name=NAME, dynamic_shapes=({0: torch.export.Dim("batch")},))
+    engine = make_engine(graph, device="cpu", threads=1)
+    (name,) = graph.inputs
+    assert graph.tensors[name].shape == (None, 3, SIZE, SIZE)
+    with served(engine) as client:
+        assert client.model_metadata().inputs == (TensorDescription(name, "float32", (None, 3, SIZE, SIZE)),)
+        for batch in (1, 3):
+            inputs = {name: np.concatenate([random_input(number) for number in range(batch)])}
+            answer = engine.part(graph.inputs, graph.outputs)(inputs)
+            assert_equal(dict(client.infer(inputs).tensors), answer)
+            sent, remaining = head(engine, cuts(graph)[2], inputs)
+            assert_equal(dict(client.infer(sent, remaining).tensors), {one: answer[one] for one in remaining})
+        one = client.infer({name: codecs.encode("raw", random_input(0))}, codecs={name: "raw"})
+        assert_equal(dict(one.tensors), dict(client.infer({name: random_input(0)}).tensors))
 
 
 def test_a_reply_says_what_it_took(client: InferenceClient, inputs: dict[str, Array]) -> None:

@@ -87,7 +87,9 @@ def test_a_request_under_way_is_finished_before_the_server_stops(
     assert not client.is_live()
 
 
-def test_a_request_that_outlasts_the_grace_is_given_up(gated: GatedEngine, inputs: dict[str, Array]) -> None:
+def test_a_request_that_outlasts_the_grace_is_given_up_without_a_word(
+    gated: GatedEngine, inputs: dict[str, Array], capfd: pytest.CaptureFixture[str]
+) -> None:
     gated.running.clear()
     with CloudServer(gated) as server, client_of(server, gated.graph) as client:
         pending = client.infer_async(inputs)
@@ -98,6 +100,7 @@ def test_a_request_that_outlasts_the_grace_is_given_up(gated: GatedEngine, input
             pending.result()
         gated.running.set()
         stopping.join()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_fault_of_the_server_ends_one_request_and_shows_no_traceback(

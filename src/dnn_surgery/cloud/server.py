@@ -139,7 +139,7 @@ class CloudServer:
         # Not left to gRPC's own grace: calls that reach it as it begins to stop are neither answered nor refused.
         await servicer.drain(grace_s=self._grace_s)
         await server.stop(_FLUSH_S)
-        # The tasks of calls that were given up end by themselves; cancelled with the loop, gRPC would print a traceback.
+        # Tasks of calls that were given up end by themselves; cancelled with the loop, they would print a traceback.
         if left := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(left, timeout=1.0)
 
