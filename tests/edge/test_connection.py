@@ -61,7 +61,7 @@ def test_no_server_is_one_clear_line(engine: Engine) -> None:
 
 def test_other_weights_and_other_models_are_refused_before_a_frame_is_sent(engine: Engine, server: CloudServer) -> None:
     with pytest.raises(
-        FingerprintError, match="branches has fingerprint .* other weights, or another model of that name"
+        FingerprintError, match=r"branches has fingerprint .* other weights, or another model of that name"
     ):
         connect(make(seed=1).graph, server.address)
     other = trace(seeded(0), (Branches.example_inputs,), name="unheard")
@@ -70,5 +70,5 @@ def test_other_weights_and_other_models_are_refused_before_a_frame_is_sent(engin
 
 
 def test_a_cut_that_is_no_layer_is_named(engine: Engine, server: CloudServer) -> None:
-    with pytest.raises(ModelError, match="no layer 'stem.9'"):
+    with pytest.raises(ModelError, match=r"no layer 'stem\.9'"):
         connect(engine.graph, server.address, cut="stem.9", engine=engine)

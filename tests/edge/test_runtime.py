@@ -191,7 +191,7 @@ def test_an_emulated_device_takes_so_many_times_longer(engine: Engine) -> None:
     # Sleeping took no time here, so what was asked for is four times what was computed.
     assert head_slept_s == pytest.approx(4 * result.edge_s, rel=0.2)
     assert tail_slept_s <= head_slept_s
-    with pytest.raises(InputError, match="at least 1, got 0.5"):
+    with pytest.raises(InputError, match=r"at least 1, got 0\.5"):
         Edge(engine, everything, slowdown=0.5)
 
 
@@ -205,7 +205,8 @@ def test_classify_reads_probabilities_and_nothing_else() -> None:
     scores = np.array([[0.1, 0.7, 0.2]], np.float32)
     answer = classify({"fc": scores}, ("cat", "dog", "cow"))
     assert answer is not None
-    assert (answer.class_index, answer.label, answer.confidence) == (1, "dog", pytest.approx(0.7))
+    assert (answer.class_index, answer.label) == (1, "dog")
+    assert answer.confidence == pytest.approx(0.7)
     unnamed = classify({"fc": scores}, None)
     assert unnamed is not None
     assert unnamed.label == "1"
