@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -43,7 +44,7 @@ def run() -> list[Figure]:
             with torch.inference_mode():
                 module(picture)
 
-        calls = [bare, partial(whole, arrays), partial(_in_two, head, tail, arrays)]
+        calls: list[Callable[[], object]] = [bare, partial(whole, arrays), partial(_in_two, head, tail, arrays)]
         bare_s, whole_s, split_s = interleaved(calls, repeats=15 if name != "vgg16" else 7)
         figures.append(ratio(f"{name}: edge-only over the bare module", whole_s, bare_s, at_most=1.03))
         figures.append(ratio(f"{name}: head + tail over the whole", split_s, whole_s, at_most=1.05))

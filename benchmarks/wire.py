@@ -43,7 +43,7 @@ def run() -> list[Figure]:
             InferenceClient(server.address, model_name=graph.name, fingerprint=graph.fingerprint) as client,
             _tcp() as exchange,
         ):
-            calls = [partial(client.infer, {"x": x}), partial(exchange, payload)]
+            calls: list[Callable[[], object]] = [partial(client.infer, {"x": x}), partial(exchange, payload)]
             request_s, tcp_s = interleaved(calls, repeats=200, warmup=20)
         over_ms = [1e3 * (one - 1.5 * other) for one, other in zip(request_s, tcp_s, strict=True)]
         figures.append(
