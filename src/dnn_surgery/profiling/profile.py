@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dnn_surgery.errors import ProfileError
+from dnn_surgery.profiling.codec_cost import CodecMeasure
 
 SCHEMA = "dnn-surgery/profile/1"
 
@@ -41,6 +42,7 @@ class LayerCost:
 class Profile:
     """What the model with this `fingerprint` costs on one device. `whole_s` is the median of the unsplit model.
 
+    `codecs` is what was measured of codecs on real frames (:mod:`measure_codecs`), often nothing.
     `device` (name, kind), `engine` (name, version, threads) and `versions` say where the figures come from.
     """
 
@@ -55,10 +57,14 @@ class Profile:
     device: dict[str, str] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    codecs: tuple[CodecMeasure, ...] = ()
 
     def to_json(self) -> str:
         """The profile as a JSON document that begins with its schema."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
+        document = {"schema": SCHEMA, **asdict(self)}
+        if not self.codecs:
+            del document["codecs"]  # so that a reader that does not know the key reads all other profiles
+        return json.dumps(document, indent=1)
 
     def save(self, path: str | Path) -> None:
         """Writes the JSON document to `path`."""
@@ -109,6 +115,16 @@ _LAYER: dict[str, _Kind] = {
     "spread_s": (int, float),
     "param_bytes": int,
 }
+_CODEC: dict[str, _Kind] = {
+    "tensor": str,
+    "codec": str,
+    "lossless": bool,
+    "frames": int,
+    "mean_bytes": (int, float),
+    "p95_bytes": (int, float),
+    "encode_s": (int, float),
+    "decode_s": (int, float),
+}
 _PROFILE: dict[str, _Kind] = {
     "model": str,
     "fingerprint": str,
@@ -121,14 +137,24 @@ _PROFILE: dict[str, _Kind] = {
     "device": dict,
     "engine": dict,
     "versions": dict,
+    "codecs": list,
 }
-_OPTIONAL = {"device", "engine", "versions"}
+_OPTIONAL = {"device", "engine", "versions", "codecs"}
 
 
 def _record(document: Any, where: str) -> Profile:
     _check(document, _PROFILE, where)
     layers = tuple(_layer(layer, f"{where}: layers[{index}]") for index, layer in enumerate(document["layers"]))
-    return Profile(**{**document, "layers": layers, "outputs": _names(document["outputs"], f"{where}: outputs")})
+    codecs = tuple(
+        _codec(measure, f"{where}: codecs[{index}]") for index, measure in enumerate(document.get("codecs", ()))
+    )
+    outputs = _names(document["outputs"], f"{where}: outputs")
+    return Profile(**{**document, "layers": layers, "outputs": outputs, "codecs": codecs})
+
+
+def _codec(record: Any, where: str) -> CodecMeasure:
+    _check(record, _CODEC, where)
+    return CodecMeasure(**record)
 
 
 def _layer(record: Any, where: str) -> LayerCost:
@@ -153,7 +179,7 @@ def _check(record: Any, keys: Mapping[str, _Kind], where: str) -> None:
                 continue
             raise ProfileError(f"{where}: key {key!r} is missing")
         value = record[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ProfileError(f"{where}: {key} cannot be {value!r:.60}")
         if isinstance(value, (int, float)) and not 0 <= value < math.inf:
             raise ProfileError(f"{where}: {key} must be finite and not negative, got {value}")
