@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dnn_surgery import codecs
+from dnn_surgery.codecs.transform import Transform
 from dnn_surgery.errors import CodecError
+from tests.codecs.transforms import example_parameters
 
 Array = codecs.Array
 
@@ -59,6 +61,9 @@ def activations(shape: tuple[int, ...]) -> Array:
     return np.clip(np.random.default_rng(6).normal(scale=4, size=shape), 0, 6).astype(np.float32)
 
 
+KLT = Transform(example_parameters(8))
+codecs.register(KLT)
+
 RAW_DTYPES = [
     "bool",
     "int8",
@@ -103,6 +108,8 @@ CASES = [
     Case("int8", noise((5,), "float16"), loss=1.0),
     Case("int3+zstd", noise((1, 11, 3), "float16"), loss=15.0),
     Case("int4c", noise((2, 3, 5, 6), "float32")[:, ::-1, ::2], loss=6.0),
+    Case(KLT.id, activations((1, 8, 9, 6)), loss=0.5),
+    Case(KLT.id, activations((2, 8, 10)).astype(np.float64), loss=0.5),
     Case("webp90", smooth_picture(40, 56), loss=3.0),
     Case("webp1", smooth_picture(64, 224), loss=20.0),
     Case("jpeg95", smooth_picture(40, 56), loss=2.0),
@@ -200,7 +207,8 @@ def test_a_payload_that_does_not_tell_sizes_is_not_decoded_without_them(case: Ca
 
 
 @pytest.mark.parametrize(
-    "codec", ["raw", "png", "jpeg75", "webp75", "fp16", "zstd", "int3", "int8c", "fp16+zstd", "int4c+zstd", "int7+zstd"]
+    "codec",
+    ["raw", "png", "jpeg75", "webp75", KLT.id, "fp16", "zstd", "int3", "int8c", "fp16+zstd", "int4c+zstd", "int7+zstd"],
 )
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 @given(payload=st.binary(max_size=400), shape=st.lists(st.none() | st.integers(0, 6), max_size=5))
@@ -249,8 +257,9 @@ def test_decoding_takes_little_memory_beside_array_and_payload(case: Case) -> No
     assert peak_bytes < 4 * case.array.nbytes + 4 * len(payload) + 200_000
 
 
-IDS = ["fp16", "int3", "int8c", "zstd", "fp16+zstd", "int8c+zstd", "int5+zstd", "webp1", "webp100"]
+IDS = [KLT.id, "fp16", "int3", "int8c", "zstd", "fp16+zstd", "int8c+zstd", "int5+zstd", "webp1", "webp100"]
 WRONG_IDS = [
+    *("klt-0123456789abcdef", f"{KLT.id}+zstd"),
     *(
         "int2",
         "int9",

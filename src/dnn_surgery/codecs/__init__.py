@@ -1,8 +1,9 @@
 """How a tensor travels. A codec is found by its id, which is also what the wire and the files say.
 
 raw: any array as it is. fp16: floats in half precision. intB, intBc (``int8``, ``int4c``): floats as integers of 3 to 8
-bits, one range for all or one a channel. zstd, fp16+zstd, intB+zstd, intBc+zstd: these four, compressed without loss.
-png: one RGB picture, lossless. jpegQ, webpQ (``jpeg95``): one RGB picture at quality Q of 1 to 100.
+bits, one range for all or one a channel. zstd, fp16+zstd, intB+zstd, intBc+zstd: these, compressed without loss.
+klt-DIGEST: a learnt transform, once registered. png: one RGB picture, lossless. jpegQ, webpQ (``jpeg95``): one RGB
+picture at quality Q of 1 to 100.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from dnn_surgery.codecs.streams import StreamCodec
 from dnn_surgery.codecs.zstd import SUFFIX, Zstd
 from dnn_surgery.errors import CodecError
 
-__all__ = ["Array", "Codec", "Payload", "Shape", "decode", "encode", "get"]
+__all__ = ["Array", "Codec", "Payload", "Shape", "decode", "encode", "get", "register"]
 
 _FIXED: dict[str, Codec] = {codec.id: codec for codec in (Raw(), Fp16(), Zstd(Raw()), Png())}
 _FAMILIES: tuple[Callable[[str], Codec | None], ...] = (parse_integers, parse_jpeg, parse_webp)
 _KNOWN = f"{', '.join(_FIXED)}, int3 to int8, int3c to int8c, any of these with {SUFFIX}, jpeg1 to 100, webp1 to 100"
+_registered: dict[str, Codec] = {}
+
+
+def register(codec: Codec) -> None:
+    """Makes a learnt codec known in this process, to whoever names its id; once more does nothing."""
+    _registered[codec.id] = codec
 
 
 @lru_cache(maxsize=256)
@@ -47,6 +54,8 @@ def get(codec_id: str) -> Codec:
 def _find(codec_id: str) -> Codec | None:
     if codec_id in _FIXED:
         return _FIXED[codec_id]
+    if codec_id in _registered:
+        return _registered[codec_id]
     return next((codec for parse in _FAMILIES if (codec := parse(codec_id))), None)
 
 
