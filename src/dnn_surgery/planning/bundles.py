@@ -1,0 +1,74 @@
+"""How a set of boundary tensors may travel together: all combinations of their codecs that no other beats.
+
+A bundle's columns are seconds of encoding, bytes, seconds of decoding. Bundles are built tensor by tensor, dropping what
+is dominated after each (sums keep dominance), and shared between sets that begin alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnn_surgery.planning.pareto import equal_rows, nondominated
+from dnn_surgery.planning.structure import Floats, Ints, Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """Combinations of codecs for some tensors: columns [combinations], `ways` [combinations, tensors]."""
+
+    encode_s: Floats
+    size_bytes: Floats
+    decode_s: Floats
+    ways: Ints
+
+    def __len__(self) -> int:
+        return len(self.encode_s)
+
+
+_EMPTY = Bundle(np.zeros(1), np.zeros(1), np.zeros(1), np.zeros((1, 0), dtype=np.intp))
+
+
+class Bundles:
+    """Bundles of one problem, remembered."""
+
+    def __init__(self, structure: Structure) -> None:
+        self._ways = structure.ways
+        self._names = np.array([codec.name for codec in structure.ways.codecs], dtype=object)
+        self._known: dict[tuple[int, ...], Bundle] = {(): _EMPTY}
+
+    def of(self, tensors: tuple[int, ...]) -> Bundle:
+        """The bundle of these tensors (numbers in increasing order)."""
+        length = len(tensors)
+        while tensors[:length] not in self._known:
+            length -= 1
+        for end in range(length, len(tensors)):
+            self._known[tensors[: end + 1]] = self._extended(self._known[tensors[:end]], tensors[end])
+        return self._known[tensors]
+
+    def _extended(self, bundle: Bundle, tensor: int) -> Bundle:
+        codecs = self._ways
+        ways = np.arange(codecs.start[tensor], codecs.start[tensor + 1])
+        old, new = np.repeat(np.arange(len(bundle)), len(ways)), np.tile(ways, len(bundle))
+        columns = (
+            bundle.encode_s[old] + codecs.encode_s[new],
+            bundle.size_bytes[old] + codecs.size_bytes[new],
+            bundle.decode_s[old] + codecs.decode_s[new],
+        )
+        chosen = np.column_stack((bundle.ways[old], new))
+        kept = np.arange(len(old)) if len(ways) == 1 else self._first_of_equal(columns, chosen)
+        return Bundle(*(column[kept] for column in columns), chosen[kept])
+
+    def _first_of_equal(self, columns: tuple[Floats, Floats, Floats], chosen: Ints) -> Ints:
+        """The nondominated rows; of equal ones the first in the order of the codecs' names."""
+        kept = nondominated(columns)
+        groups = equal_rows([column[kept] for column in columns])
+        if len(np.unique(groups)) == len(kept):
+            return kept
+        best: dict[int, int] = {}
+        for row, group in zip(kept.tolist(), groups.tolist(), strict=True):
+            rival = best.setdefault(group, row)
+            if tuple(self._names[chosen[row]]) < tuple(self._names[chosen[rival]]):
+                best[group] = row
+        return np.sort(np.array(list(best.values()), dtype=np.intp))
