@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dnn_surgery.errors import InputError
 from dnn_surgery.model.graph import near
-from dnn_surgery.planning.goal import Goal
+from dnn_surgery.planning.goal import NO_LIMITS, Goal, Limits, Power
 from dnn_surgery.planning.link import Link
 from dnn_surgery.planning.plan import Objective, Plan
 from dnn_surgery.planning.problem import Problem
@@ -18,7 +18,7 @@ Algorithm = Callable[[Problem, Link, Goal], "Plan | Collection[str]"]
 
 _ROOM = "dnn_surgery.planning"
 _ALGORITHMS: dict[str, str | Algorithm] = {
-    "exact": f"{_ROOM}.dsl:dsl",
+    "exact": f"{_ROOM}.exact:exact",
     "dsl": f"{_ROOM}.dsl:dsl",
     "edge-only": f"{_ROOM}.baselines:edge_only",
     "cloud-only": f"{_ROOM}.baselines:cloud_only",
@@ -77,16 +77,19 @@ def plan(
     *,
     edge_load: float = 1.0,
     cloud_load: float = 1.0,
+    limits: Limits = NO_LIMITS,
+    power: Power | None = None,
 ) -> Plan:
     """Where to cut `problem` on `link`.
 
     `rate_hz` asks for a plan that keeps up with that many frames a second. The loads multiply the seconds of each side.
+    `limits` are kept by the algorithm `exact`. The objective ``energy`` needs `power`.
 
     Raises:
-        InfeasibleError: no partition obeys the rules; the message names them.
+        InfeasibleError: no partition keeps the rules and limits; the message names them.
         InputError: an unknown objective or algorithm, or a number that makes no sense.
     """
-    goal = Goal(objective=objective, rate_hz=rate_hz, edge_load=edge_load, cloud_load=cloud_load)
+    goal = Goal(objective, rate_hz, edge_load, cloud_load, limits, power)
     found = find(algorithm)(problem, link, goal)
     if not isinstance(found, Plan):
         found = problem.cost(edge=tuple(found), link=link, edge_load=edge_load, cloud_load=cloud_load)

@@ -39,6 +39,6 @@ def _plain(problem: Problem, link: Link, goal: Goal, edge: Bools, name: str) -> 
     except InfeasibleError as error:
         raise InfeasibleError(f"{name} is not allowed: {error}") from None
     prices = Prices.latency(link, *goal.loads)
-    ways, _ = structure.ways.cheapest(prices.edge_s, prices.up_byte, prices.cloud_s)
+    ways, _ = structure.ways.cheapest(*prices.travel)
     chosen = ways[structure.crossing(edge)].tolist()
     return make_plan(structure, edge, chosen, link=link, loads=goal.loads, verdict=Verdict(goal.objective, name))

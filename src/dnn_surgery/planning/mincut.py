@@ -64,16 +64,19 @@ class DslNetwork:
         self._infinite = np.full(len(infinite), np.inf)
         self._may_leave = np.array([tensor.send for tensor in structure.tensors], dtype=np.bool_)
 
-    def solve(self, prices: Prices, fixed: tuple[Bools, Bools] | None = None) -> PricedCut:
+    def solve(
+        self, prices: Prices, fixed: tuple[Bools, Bools] | None = None, allowed: Bools | None = None
+    ) -> PricedCut:
         """The best partition at these prices that holds `fixed[0]` at the edge and `fixed[1]` in the cloud.
 
-        `fixed` must be closed (see `Rules.with_fixed`); by default it is what the rules force.
+        `fixed` must be closed (see `Rules.with_fixed`); by default it is what the rules force. `allowed` says which
+        codecs may be used.
         """
         structure = self._structure
         edge, cloud = fixed or (structure.rules.edge, structure.rules.cloud)
         stay = structure.edge_s * prices.edge_s + structure.param_bytes * prices.param_byte
         leave = structure.cloud_s * prices.cloud_s + structure.down_bytes * prices.down_byte
-        ways, send = structure.ways.cheapest(prices.edge_s, prices.up_byte, prices.cloud_s)
+        ways, send = structure.ways.cheapest(*prices.travel, allowed=allowed)
         common = np.where(edge, stay, np.where(cloud, leave, np.minimum(stay, leave)))
         capacity = np.concatenate(
             (

@@ -15,6 +15,7 @@ from dnn_surgery.errors import ProblemError
 from dnn_surgery.model.graph import near
 
 if TYPE_CHECKING:
+    from dnn_surgery.planning.frontier import Frontier
     from dnn_surgery.planning.link import Link
     from dnn_surgery.planning.plan import Plan
     from dnn_surgery.planning.structure import Structure
@@ -136,6 +137,17 @@ class Problem:
         from dnn_surgery.planning.structure import Structure
 
         return Structure.of(self)
+
+    @cached_property
+    def frontier(self) -> Frontier | None:
+        """The frontier, built once; None where there are too many combinations of partitions and codecs.
+
+        Raises:
+            InfeasibleError: pins contradict each other.
+        """
+        from dnn_surgery.planning.frontier import frontier_below
+
+        return frontier_below(self)
 
     @property
     def tiers(self) -> int:

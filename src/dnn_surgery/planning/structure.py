@@ -142,12 +142,16 @@ class Ways:
             decode_s=np.array([codec.decode_s for codec in codecs], dtype=np.float64),
         )
 
-    def cheapest(self, edge_s: float, up_byte: float, cloud_s: float) -> tuple[Ints, Floats]:
+    def cheapest(
+        self, edge_s: float, up_byte: float, cloud_s: float, allowed: Bools | None = None
+    ) -> tuple[Ints, Floats]:
         """The cheapest codec of each tensor, and its cost, at prices of an edge second, a byte up, a cloud second.
 
-        The first of equally cheap codecs with the fewest bytes is taken.
+        Among equally cheap ones that with the fewest bytes is taken. `allowed` [codecs] must leave each tensor one.
         """
-        cost = self.encode_s * edge_s + self.size_bytes * up_byte + self.decode_s * cloud_s
+        cost: Floats = self.encode_s * edge_s + self.size_bytes * up_byte + self.decode_s * cloud_s
+        if allowed is not None:
+            cost = np.where(allowed, cost, np.inf)
         if len(self.codecs) == len(self.start) - 1:
             return self.start[:-1], cost
         tensor = np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))

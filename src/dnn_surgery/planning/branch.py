@@ -1,0 +1,191 @@
+"""Branch and bound over minimum cuts: the optimum, or a proved gap, for graphs with too many partitions to list.
+
+[1] A node fixes layers to a side and tensors to some of their codecs. Its bound is Lagrangian (module lagrange).
+[2] Every minimum cut on the way is itself a partition: the best of them so far is the incumbent.
+[3] What keeps the bound down is a mixture of partitions. The node is split at a layer on which they disagree or, where
+    they agree on all layers, at a tensor on whose codec they disagree. A mixture of a single point proves itself.
+[4] Nodes are taken by least bound, so the least bound of those left holds for all. The search ends when that is within
+    1e-11 of the incumbent, or after `max_cuts` minimum cuts; the gap is known either way.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dnn_surgery.planning.lagrange import Point, Task, Weights, best_weights, first_weights, point_of
+from dnn_surgery.planning.rules import closure
+from dnn_surgery.planning.score import columns_of
+from dnn_surgery.planning.structure import Bools, Floats, Structure
+
+MAX_CUTS = 1500
+
+_CLOSED = 1e-11
+_ROUNDS = 40
+_POOL = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The best partition found (None: none that keeps the limits), its value, a proved lower bound, minimum cuts used."""
+
+    best: Point | None
+    value: float
+    bound: float
+    cuts: int
+
+
+@dataclass(order=True)
+class _Node:
+    bound: float
+    number: int
+    fixed: tuple[Bools, Bools] = field(compare=False)
+    allowed: Bools = field(compare=False)
+    weights: Weights = field(compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Relaxed:
+    """A node's bound, and the mixture of points that prevents a better one."""
+
+    bound: float
+    weights: Weights
+    points: list[Point]
+    mixture: Floats
+
+
+def solve(structure: Structure, task: Task, starts: Iterable[Bools] = (), max_cuts: int = MAX_CUTS) -> Outcome:
+    """Minimises `task`; `starts` are partitions to begin with. The problem's rules must not contradict each other."""
+    return _Search(structure, task, max_cuts).run(starts)
+
+
+class _Search:
+    def __init__(self, structure: Structure, task: Task, max_cuts: int) -> None:
+        self._structure, self._task, self._max_cuts = structure, task, max_cuts
+        self._pool: list[Point] = []
+        self._best: Point | None = None
+        self._value = float("inf")
+        self._cuts = self._nodes = 0
+        ways = structure.ways
+        largest = [
+            structure.edge_s.sum() + ways.encode_s.sum(),
+            ways.size_bytes.sum(),
+            structure.cloud_s.sum() + ways.decode_s.sum(),
+            1.0,
+            structure.param_bytes.sum(),
+            structure.down_bytes.sum(),
+        ]
+        # No partition costs more than this, so a node that proves more holds none that keeps the limits.
+        self._ceiling = (1 + 1e-9) * float(task.objective @ largest + (task.stages @ largest).sum())
+
+    def run(self, starts: Iterable[Bools]) -> Outcome:
+        """The search of [4]."""
+        structure, weights = self._structure, first_weights(self._task)
+        ways, _ = structure.ways.cheapest(*weights.prices(self._task).travel)
+        for edge in starts:
+            self._see(point_of(structure, edge, ways))
+        everything = np.ones(len(structure.ways.codecs), dtype=np.bool_)
+        queue = [_Node(0.0, 0, (structure.rules.edge, structure.rules.cloud), everything, weights)]
+        unsplit = float("inf")
+        while queue and self._open(queue[0].bound) and self._cuts < self._max_cuts:
+            node = heapq.heappop(queue)
+            relaxed = self._relax(node)
+            if relaxed is None:
+                continue
+            children = self._split(node, relaxed)
+            if not children:
+                unsplit = min(unsplit, relaxed.bound)
+            for child in children:
+                heapq.heappush(queue, child)
+        bound = min([unsplit, *(node.bound for node in queue), self._value])
+        return Outcome(self._best, self._value, bound, self._cuts)
+
+    def _open(self, bound: float) -> bool:
+        """Whether a better partition may lie behind this bound."""
+        return bound < self._value * (1 - _CLOSED) and bound <= self._ceiling
+
+    def _see(self, point: Point) -> None:
+        """Keeps a partition as a cutting plane, and as the incumbent where it is better [2]."""
+        self._pool.append(point)
+        chosen = point.ways[self._structure.crossing(point.edge)].tolist()
+        value = self._task.value(columns_of(self._structure, point.edge, chosen).vector)
+        if value < self._value:
+            self._best, self._value = point, value
+
+    def _relax(self, node: _Node) -> _Relaxed | None:
+        """Raises the node's bound as far as it helps; None when nothing better is behind it [1]."""
+        task, bound, weights = self._task, node.bound, node.weights
+        points = self._known(node)
+        for _ in range(_ROUNDS):
+            cut = self._structure.dsl.solve(weights.prices(task), node.fixed, node.allowed)
+            self._cuts += 1
+            bound = max(bound, cut.lower_bound - float(weights.limits @ task.bounds))
+            for edge in (cut.edge,) if cut.edge is cut.widest else (cut.edge, cut.widest):
+                points.append(point_of(self._structure, edge, cut.ways))
+                self._see(points[-1])
+            if not self._open(bound):
+                return None
+            ceiling = min(self._value, self._ceiling)
+            proposed, reach, mixture = best_weights(task, points, ceiling)
+            # Weights cannot prove more than `reach`: what is left to gain is small beside what is left to prove.
+            if reach - bound <= max(1e-12 * ceiling, 0.01 * (ceiling - bound)):
+                break
+            weights = proposed
+        return _Relaxed(bound, proposed, points, mixture)
+
+    def _known(self, node: _Node) -> list[Point]:
+        """Points seen before that lie in the node: the latest of them."""
+        edge, cloud = node.fixed
+        inside = [
+            point
+            for point in reversed(self._pool)
+            if point.edge[edge].all() and not point.edge[cloud].any() and node.allowed[point.ways].all()
+        ]
+        return inside[:_POOL]
+
+    def _split(self, node: _Node, relaxed: _Relaxed) -> list[_Node]:
+        """Two nodes that exclude the mixture [3], or none where it is a single point."""
+        active = [(p, w) for p, w in zip(relaxed.points, relaxed.mixture, strict=True) if w > 1e-9]
+        if not active:
+            return []
+        shares = np.array([weight for _, weight in active])
+        shares /= shares.sum()
+        fraction = shares @ np.array([point.edge for point, _ in active])
+        doubt = np.minimum(fraction, 1 - fraction)
+        if doubt.max() > 1e-9:
+            return self._split_layer(node, relaxed, doubt)
+        return self._split_codec(node, relaxed, active[int(shares.argmax())][0], [point for point, _ in active])
+
+    def _split_layer(self, node: _Node, relaxed: _Relaxed, doubt: Floats) -> list[_Node]:
+        """At the layer that halves the cost of those in most doubt."""
+        structure, rules = self._structure, self._structure.rules
+        doubtful = np.flatnonzero(doubt >= 0.9 * doubt.max())
+        cost = np.cumsum(structure.edge_s[doubtful] + structure.cloud_s[doubtful] + 1e-300)
+        layer = int(doubtful[np.searchsorted(cost, cost[-1] / 2)])
+        edge, cloud = node.fixed
+        fixed = [
+            (closure([layer], rules.with_edge, edge), cloud),
+            (edge, closure([layer], rules.with_cloud, cloud)),
+        ]
+        return [self._child(relaxed, both, node.allowed) for both in fixed if not (both[0] & both[1]).any()]
+
+    def _split_codec(self, node: _Node, relaxed: _Relaxed, heaviest: Point, points: list[Point]) -> list[_Node]:
+        crossing = self._structure.crossing(heaviest.edge)
+        used = np.array([point.ways[crossing] for point in points])
+        differing = np.flatnonzero((used != used[0]).any(axis=0))
+        if not len(differing):
+            return []
+        tensor = int(crossing[differing[0]])
+        start = self._structure.ways.start
+        only, without = node.allowed.copy(), node.allowed.copy()
+        only[start[tensor] : start[tensor + 1]] = False
+        only[heaviest.ways[tensor]] = True
+        without[heaviest.ways[tensor]] = False
+        return [self._child(relaxed, node.fixed, allowed) for allowed in (only, without)]
+
+    def _child(self, relaxed: _Relaxed, fixed: tuple[Bools, Bools], allowed: Bools) -> _Node:
+        self._nodes += 1
+        return _Node(relaxed.bound, self._nodes, fixed, allowed, relaxed.weights)
