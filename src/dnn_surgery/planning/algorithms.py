@@ -20,6 +20,11 @@ _ROOM = "dnn_surgery.planning"
 _ALGORITHMS: dict[str, str | Algorithm] = {
     "exact": f"{_ROOM}.exact:exact",
     "dsl": f"{_ROOM}.dsl:dsl",
+    "dsh": f"{_ROOM}.dsh:dsh",
+    "dads": f"{_ROOM}.dads:dads",
+    "dsl-paper": f"{_ROOM}.paper:dsl_paper",
+    "dsh-paper": f"{_ROOM}.paper:dsh_paper",
+    "neurosurgeon": f"{_ROOM}.baselines:neurosurgeon",
     "edge-only": f"{_ROOM}.baselines:edge_only",
     "cloud-only": f"{_ROOM}.baselines:cloud_only",
 }

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dnn_surgery.planning.bundles import Bundles
 from dnn_surgery.planning.lagrange import Point, Task, Weights, best_weights, first_weights, point_of
 from dnn_surgery.planning.rules import closure
 from dnn_surgery.planning.score import columns_of
-from dnn_surgery.planning.structure import Bools, Floats, Structure
+from dnn_surgery.planning.structure import Bools, Floats, Ints, Structure, admissible_measured
 
 MAX_CUTS = 1500
 
@@ -30,7 +31,7 @@ _POOL = 60
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The best partition found (None: none that keeps the limits), its value, a proved lower bound, minimum cuts used."""
+    """The best partition found (None: none keeps the limits), its value, a proved lower bound, minimum cuts used."""
 
     best: Point | None
     value: float
@@ -87,20 +88,16 @@ class _Search:
         ways, _ = structure.ways.cheapest(*weights.prices(self._task).travel)
         for edge in starts:
             self._see(point_of(structure, edge, ways))
+        self._see_measured(ways)
         everything = np.ones(len(structure.ways.codecs), dtype=np.bool_)
         queue = [_Node(0.0, 0, (structure.rules.edge, structure.rules.cloud), everything, weights)]
-        unsplit = float("inf")
         while queue and self._open(queue[0].bound) and self._cuts < self._max_cuts:
             node = heapq.heappop(queue)
             relaxed = self._relax(node)
-            if relaxed is None:
-                continue
-            children = self._split(node, relaxed)
-            if not children:
-                unsplit = min(unsplit, relaxed.bound)
-            for child in children:
-                heapq.heappush(queue, child)
-        bound = min([unsplit, *(node.bound for node in queue), self._value])
+            if relaxed is not None:
+                for child in self._split(node, relaxed):
+                    heapq.heappush(queue, child)
+        bound = min([self._value, *(node.bound for node in queue)])
         return Outcome(self._best, self._value, bound, self._cuts)
 
     def _open(self, bound: float) -> bool:
@@ -114,6 +111,16 @@ class _Search:
         value = self._task.value(columns_of(self._structure, point.edge, chosen).vector)
         if value < self._value:
             self._best, self._value = point, value
+
+    def _see_measured(self, ways: Ints) -> None:
+        """Bounds are made of sums: what was measured to cost less has to be seen with all its codecs."""
+        bundles = Bundles(self._structure)
+        for edge in admissible_measured(self._structure):
+            crossing = self._structure.crossing(edge)
+            for chosen in bundles.of(tuple(crossing.tolist())).ways:
+                mixed = ways.copy()
+                mixed[crossing] = chosen
+                self._see(point_of(self._structure, edge, mixed))
 
     def _relax(self, node: _Node) -> _Relaxed | None:
         """Raises the node's bound as far as it helps; None when nothing better is behind it [1]."""
@@ -129,7 +136,7 @@ class _Search:
             if not self._open(bound):
                 return None
             ceiling = min(self._value, self._ceiling)
-            proposed, reach, mixture = best_weights(task, points, ceiling)
+            proposed, reach, mixture = best_weights(task, points, ceiling or 1.0)
             # Weights cannot prove more than `reach`: what is left to gain is small beside what is left to prove.
             if reach - bound <= max(1e-12 * ceiling, 0.01 * (ceiling - bound)):
                 break
@@ -147,17 +154,37 @@ class _Search:
         return inside[:_POOL]
 
     def _split(self, node: _Node, relaxed: _Relaxed) -> list[_Node]:
-        """Two nodes that exclude the mixture [3], or none where it is a single point."""
-        active = [(p, w) for p, w in zip(relaxed.points, relaxed.mixture, strict=True) if w > 1e-9]
-        if not active:
-            return []
+        """Two nodes that exclude the mixture [3]; none where the node is a single choice, which has been seen."""
+        active = [(p, w) for p, w in zip(relaxed.points, relaxed.mixture, strict=True) if w > 1e-9] or [
+            (relaxed.points[-1], 1.0)
+        ]
         shares = np.array([weight for _, weight in active])
-        shares /= shares.sum()
-        fraction = shares @ np.array([point.edge for point, _ in active])
+        heaviest = active[int(shares.argmax())][0]
+        fraction = shares @ np.array([point.edge for point, _ in active]) / shares.sum()
         doubt = np.minimum(fraction, 1 - fraction)
         if doubt.max() > 1e-9:
             return self._split_layer(node, relaxed, doubt)
-        return self._split_codec(node, relaxed, active[int(shares.argmax())][0], [point for point, _ in active])
+        crossing = self._structure.crossing(heaviest.edge)
+        used = np.array([point.ways[crossing] for point, _ in active])
+        differing = crossing[(used != used[0]).any(axis=0)]
+        if len(differing):
+            return self._split_codec(node, relaxed, int(differing[0]), heaviest)
+        return self._split_anyway(node, relaxed, heaviest)
+
+    def _split_anyway(self, node: _Node, relaxed: _Relaxed, point: Point) -> list[_Node]:
+        """A single point, but its limits are broken by too little for the weights, or it was measured to cost more."""
+        edge, cloud = node.fixed
+        free = np.flatnonzero(~edge & ~cloud)
+        if len(free):
+            inside = free[point.edge[free]]
+            doubt = np.zeros(len(edge))
+            doubt[inside[-1] if len(inside) else free[0]] = 1.0
+            return self._split_layer(node, relaxed, doubt)
+        start = self._structure.ways.start
+        for tensor in self._structure.crossing(point.edge).tolist():
+            if node.allowed[start[tensor] : start[tensor + 1]].sum() > 1:
+                return self._split_codec(node, relaxed, tensor, point)
+        return []
 
     def _split_layer(self, node: _Node, relaxed: _Relaxed, doubt: Floats) -> list[_Node]:
         """At the layer that halves the cost of those in most doubt."""
@@ -172,18 +199,13 @@ class _Search:
         ]
         return [self._child(relaxed, both, node.allowed) for both in fixed if not (both[0] & both[1]).any()]
 
-    def _split_codec(self, node: _Node, relaxed: _Relaxed, heaviest: Point, points: list[Point]) -> list[_Node]:
-        crossing = self._structure.crossing(heaviest.edge)
-        used = np.array([point.ways[crossing] for point in points])
-        differing = np.flatnonzero((used != used[0]).any(axis=0))
-        if not len(differing):
-            return []
-        tensor = int(crossing[differing[0]])
+    def _split_codec(self, node: _Node, relaxed: _Relaxed, tensor: int, point: Point) -> list[_Node]:
+        """The point's codec of the tensor, or any other."""
         start = self._structure.ways.start
         only, without = node.allowed.copy(), node.allowed.copy()
         only[start[tensor] : start[tensor + 1]] = False
-        only[heaviest.ways[tensor]] = True
-        without[heaviest.ways[tensor]] = False
+        only[point.ways[tensor]] = True
+        without[point.ways[tensor]] = False
         return [self._child(relaxed, node.fixed, allowed) for allowed in (only, without)]
 
     def _child(self, relaxed: _Relaxed, fixed: tuple[Bools, Bools], allowed: Bools) -> _Node:

@@ -1,7 +1,7 @@
 """How a set of boundary tensors may travel together: all combinations of their codecs that no other beats.
 
-A bundle's columns are seconds of encoding, bytes, seconds of decoding. Bundles are built tensor by tensor, dropping what
-is dominated after each (sums keep dominance), and shared between sets that begin alike.
+A bundle's columns are seconds of encoding, bytes, seconds of decoding. Bundles are built tensor by tensor, dropping
+what is dominated after each (sums keep dominance), and shared between sets that begin alike.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Bundles:
         )
         chosen = np.column_stack((bundle.ways[old], new))
         kept = np.arange(len(old)) if len(ways) == 1 else self._first_of_equal(columns, chosen)
-        return Bundle(*(column[kept] for column in columns), chosen[kept])
+        return Bundle(columns[0][kept], columns[1][kept], columns[2][kept], chosen[kept])
 
     def _first_of_equal(self, columns: tuple[Floats, Floats, Floats], chosen: Ints) -> Ints:
         """The nondominated rows; of equal ones the first in the order of the codecs' names."""

@@ -1,10 +1,10 @@
 """All partitions of a problem: the down-closed sets of its layers, few in real networks.
 
 Layers are put in the order forced to the edge, free, forced to the cloud. A free layer at position i is a bottleneck
-vertex (comparable with all other free layers) exactly when every free layer before it has a successor at i or before, and
-every one after it a predecessor at i or after: following those, every path meets i. Between two bottleneck vertices lies a
-segment; each partition is all layers before one segment and a down-closed set of that segment's layers, so the sets of the
-segments add up rather than multiply.
+vertex (comparable with all other free layers) exactly when every free layer before it has a successor at i or before,
+and every one after it a predecessor at i or after: following those, every path meets i. Between two bottleneck vertices
+lies a segment; each partition is all layers before one segment and a down-closed set of that segment's layers, so the
+sets of the segments add up rather than multiply.
 
 Enumeration grows the list of sets layer by layer, in topological order: a layer may join the sets that hold its
 predecessors. Each set is made once. O(sets * layers of the segment), all sets of one step at once.
@@ -13,7 +13,7 @@ predecessors. Each set is made once. O(sets * layers of the segment), all sets o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,8 +71,15 @@ class Cuts:
 
     def keep(self, rows: Bools) -> Cuts:
         """Only these sets."""
-        columns = (c[rows] for c in (self.edge_s, self.cloud_s, self.param_bytes, self.down_bytes))
-        return Cuts(self.first, self.size, self.bits[:, rows], *columns, self.tensors, self.crossing[:, rows])
+        return replace(
+            self,
+            bits=self.bits[:, rows],
+            edge_s=self.edge_s[rows],
+            cloud_s=self.cloud_s[rows],
+            param_bytes=self.param_bytes[rows],
+            down_bytes=self.down_bytes[rows],
+            crossing=self.crossing[:, rows],
+        )
 
 
 def bottlenecks(structure: Structure, order: Order) -> list[int]:
@@ -87,7 +94,7 @@ def bottlenecks(structure: Structure, order: Order) -> list[int]:
     reach = np.maximum.accumulate(np.concatenate(([start], nearest[start:stop])))
     lowest = np.minimum.accumulate(np.concatenate(([stop], last[start:stop][::-1])))[::-1]
     places = np.arange(start, stop)
-    return places[(reach[:-1] <= places) & (lowest[1:] >= places)].tolist()
+    return [int(place) for place in places[(reach[:-1] <= places) & (lowest[1:] >= places)]]
 
 
 def all_cuts(structure: Structure, cap: int) -> Iterator[Cuts]:
@@ -139,7 +146,7 @@ def _widest_level(parents: Sequence[Sequence[int]]) -> int:
 
 def member(bits: Words, element: int) -> Bools:
     """Which sets [sets] hold the element."""
-    return (bits[element // _WORD] >> np.uint64(element % _WORD)) & np.uint64(1) == 1
+    return np.asarray((bits[element // _WORD] >> np.uint64(element % _WORD)) & np.uint64(1) == 1)
 
 
 class _Sweep:
@@ -178,7 +185,7 @@ class _Sweep:
         self._override(first, stop, bits, edge_s, cloud_s)
         cuts = Cuts(first, stop - first, bits, edge_s, cloud_s, param, down, np.array(tensors, np.intp), crossing)
         kept = [row for row, t in enumerate(tensors) if not structure.tensors[t].send]
-        return cuts.keep(~crossing[kept].any(axis=0)) if kept else cuts
+        return cuts.keep(np.asarray(~crossing[kept].any(axis=0))) if kept else cuts
 
     def _tensors(self, first: int, stop: int) -> list[int]:
         """Tensors made before `stop` and read at `first` or later."""
@@ -213,14 +220,12 @@ class _Sweep:
             edge_s[found], cloud_s[found] = times
 
 
-def _measured_places(
-    structure: Structure, order: Order
-) -> list[tuple[int, tuple[int, ...], tuple[float, float]]]:
+def _measured_places(structure: Structure, order: Order) -> list[tuple[int, tuple[int, ...], tuple[float, float]]]:
     """For each measured row: how many positions it holds without a gap, and the further ones it holds."""
     rows = []
     for key, times in structure.measured.items():
         held = np.frombuffer(key, dtype=np.bool_)[order.layers]
         gaps = np.flatnonzero(~held)
         prefix = int(gaps[0]) if len(gaps) else len(held)
-        rows.append((prefix, tuple(np.flatnonzero(held[prefix:]) + prefix), times))
+        rows.append((prefix, tuple((np.flatnonzero(held[prefix:]) + prefix).tolist()), times))
     return rows

@@ -13,7 +13,7 @@ import numpy as np
 
 from dnn_surgery.errors import InfeasibleError
 from dnn_surgery.planning.branch import MAX_CUTS, Outcome, solve
-from dnn_surgery.planning.dsl import PROVED, admissible_measured, check_rules, dsl, obeys, relative_gap
+from dnn_surgery.planning.dsl import PROVED, check_rules, dsl, relative_gap
 from dnn_surgery.planning.goal import NO_LIMITS, Goal
 from dnn_surgery.planning.infeasible import why_infeasible
 from dnn_surgery.planning.lagrange import Task
@@ -22,7 +22,7 @@ from dnn_surgery.planning.plan import Mode, Plan
 from dnn_surgery.planning.prices import Prices
 from dnn_surgery.planning.problem import Problem
 from dnn_surgery.planning.score import Verdict, make_plan
-from dnn_surgery.planning.structure import Bools, Structure
+from dnn_surgery.planning.structure import Bools, Structure, admissible_measured, obeys
 from dnn_surgery.planning.ties import TIE
 
 _STARTS = 64

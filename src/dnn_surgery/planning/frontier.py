@@ -42,7 +42,7 @@ class Stages:
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """Rows: columns [6, rows] in the order of `Columns`, packed edge masks [rows, bytes] over `layers`, codecs sent with.
+    """Rows: columns [6, rows] in the order of `Columns`, packed edge masks [rows, bytes] over `layers`, codecs sent.
 
     Row r sends with the ways `ways[start[r]:start[r + 1]]`; way w carries `way_tensor[w]` as `way_bytes[w]` with
     `way_codec[w]`. `partitions` and `combinations` count what was looked at. Plain data: needs no problem any more.
@@ -61,7 +61,7 @@ class Frontier:
     combinations: int
 
     def __len__(self) -> int:
-        return self.columns.shape[1]
+        return int(self.columns.shape[1])
 
     def best(
         self,
@@ -76,7 +76,8 @@ class Frontier:
     ) -> Plan:
         """The best plan at this link and these loads, proved: least latency, bottleneck or energy.
 
-        With `rate_hz` only among plans that keep up with it; where there is none, the least bottleneck (mode congested).
+        With `rate_hz` only among plans that keep up with it; where there is none, the least bottleneck (mode
+        congested).
 
         Raises:
             InfeasibleError: no plan keeps the limits; the message names the one that cannot be kept.
@@ -92,7 +93,7 @@ class Frontier:
             raise InfeasibleError(why_infeasible(self.columns, stages.latency_s, goal.limits))
         least_s = float((stages.bottleneck_s if allowed is None else stages.bottleneck_s[allowed]).min())
         mode: Mode | None = None
-        value, other = self.values(stages, link, goal)
+        value, other = self.values(stages, goal)
         if goal.rate_hz is not None:
             period_s = (1 + TIE) / goal.rate_hz
             if least_s > period_s:
@@ -109,7 +110,7 @@ class Frontier:
     def leading(self, link: Link, goal: Goal, count: int) -> list[Plan]:
         """The `count` best plans by the goal's objective within its limits, best first; the rate is not looked at."""
         stages = self.stages(link, goal)
-        value = self.values(stages, link, goal)[0]
+        value = self.values(stages, goal)[0]
         rows = np.argsort(value, kind="stable")
         if goal.limits.given:
             rows = rows[self.allowed(stages, goal.limits)[rows]]
@@ -133,7 +134,7 @@ class Frontier:
         np.maximum(bottleneck_s, cloud_s, out=bottleneck_s)
         return Stages(edge_s, transfer_s, cloud_s, latency_s, bottleneck_s)
 
-    def values(self, stages: Stages, link: Link, goal: Goal) -> tuple[Floats, Floats]:
+    def values(self, stages: Stages, goal: Goal) -> tuple[Floats, Floats]:
         """The objective of every row, and the one that breaks its ties."""
         if goal.objective == "throughput":
             return stages.bottleneck_s, stages.latency_s
@@ -196,14 +197,15 @@ class Frontier:
     @cached_property
     def _edge_layers(self) -> Floats:
         """How many layers each row has at the edge."""
-        return np.unpackbits(self.edge_bits, axis=1, count=len(self.layers)).sum(axis=1).astype(np.float64)
+        masks = np.unpackbits(self.edge_bits, axis=1, count=len(self.layers))
+        return np.asarray(masks.sum(axis=1), dtype=np.float64)
 
     def _name_key(self, row: int) -> tuple[list[str], tuple[str, ...]]:
         edge, _, sent = self._partition(row)
         return sorted(edge), tuple(tensor.codec for tensor in sent)
 
     def _partition(self, row: int) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Sent, ...]]:
-        """Names of a row's layers and what it sends; remembered, since a controller asks for few rows again and again."""
+        """Names of a row's layers and what it sends; remembered, since a controller asks for few rows many times."""
         known = self._partitions.get(row)
         if known is None:
             inside = np.unpackbits(self.edge_bits[row], count=len(self.layers))
@@ -228,7 +230,7 @@ def frontier(problem: Problem, *, cap: int = CAP) -> Frontier:
     found = frontier_below(problem, cap)
     if found is None:
         raise InfeasibleError(
-            f"{problem.name} has more than {cap} combinations of partitions and codecs: no frontier, but plan() solves it"
+            f"{problem.name} has more than {cap} combinations of partitions and codecs: no frontier, plan() solves it"
         )
     return found
 
@@ -259,5 +261,3 @@ def frontier_below(problem: Problem, cap: int = CAP) -> Frontier | None:
         partitions=table.cuts,
         combinations=table.combinations,
     )
-
-

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ from dnn_surgery.planning.frontier import Frontier
 SCHEMA = "dnn-surgery/frontier/1"
 
 _ARRAYS = {"columns": np.float64, "edge_bits": np.uint8, "start": np.intp, "ways": np.intp}
+# What zipfile, zlib, numpy and json raise for bytes that are not what they expect.
+_DAMAGED = (
+    *(ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, MemoryError, OverflowError),
+    *(NotImplementedError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile),
+)
 _NAMES = ("name", "layers", "way_tensor", "way_codec", "way_bytes", "partitions", "combinations")
 
 
@@ -38,18 +45,25 @@ def load(path: str | Path) -> Frontier:
             arrays = {key: file[key].astype(kind, casting="same_kind") for key, kind in _ARRAYS.items()}
     except OSError as error:
         raise ProblemError(f"cannot read frontier {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise ProblemError(f"{path}: not a frontier: {error}") from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or set(record) != {"schema", *_NAMES}:
         raise ProblemError(f"{path}: not a frontier of schema {SCHEMA!r}")
     _check(record, arrays, path)
-    named = {key: tuple(record[key]) for key in ("layers", "way_tensor", "way_codec", "way_bytes")}
-    counts = {key: record[key] for key in ("name", "partitions", "combinations")}
-    return Frontier(**named, **counts, **arrays)
+    return Frontier(
+        name=str(record["name"]),
+        layers=tuple(record["layers"]),
+        way_tensor=tuple(record["way_tensor"]),
+        way_codec=tuple(record["way_codec"]),
+        way_bytes=tuple(record["way_bytes"]),
+        partitions=record["partitions"],
+        combinations=record["combinations"],
+        **arrays,
+    )
 
 
 def _check(record: dict[str, Any], arrays: dict[str, Any], path: str | Path) -> None:
-    """Raises ProblemError where parts do not fit each other: a wrong index would otherwise show in the middle of a run."""
+    """Raises ProblemError where parts do not fit: a wrong index would otherwise show in the middle of a run."""
     rows = arrays["columns"].shape[-1] if arrays["columns"].ndim == 2 else -1
     lists = all(isinstance(record[key], list) for key in ("layers", "way_tensor", "way_codec", "way_bytes"))
     ways = len(record["way_tensor"]) if lists else -1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from dnn_surgery.planning.goal import Limits
 from dnn_surgery.planning.structure import Floats
 from dnn_surgery.units import format_duration, format_size

@@ -6,8 +6,8 @@ objective, so one minimum cut solves it, and for any weights
 
     min over partitions of (objective + weights . stages + weights . (limits - bounds))  <=  the task's optimum.
 
-The best weights come from Kelley's cutting planes: a small linear program over the partitions seen so far, whose value is
-an upper bound of what any weights can prove.
+The best weights come from Kelley's cutting planes: a small linear program over the partitions seen so far, whose value
+is an upper bound of what any weights can prove.
 """
 
 from __future__ import annotations
@@ -104,9 +104,10 @@ def first_weights(task: Task) -> Weights:
 
 
 def best_weights(task: Task, points: Sequence[Point], scale: float) -> tuple[Weights, float, Floats]:
-    """The weights that prove most against `points` alone, what they prove, and the mixture [points] that prevents more.
+    """The weights that prove most against `points`, what they prove, and the mixture [points] that prevents more.
 
-    `scale` is about the objective's size. The linear program: maximise t subject to t <= the weighted sum of each point.
+    `scale` is about the objective's size. The linear program: maximise t subject to t <= the weighted sum of each
+    point.
     """
     columns = np.array([point.columns for point in points])
     linear = columns @ task.objective / scale
@@ -126,7 +127,7 @@ def best_weights(task: Task, points: Sequence[Point], scale: float) -> tuple[Wei
         bounds=[(None, None), *[(0, None)] * kinds, *[(0, _HEAVIEST)] * limits],
         method="highs",
     )
-    if result.status != 0:
+    if result.status != 0 or result.x is None:
         return first_weights(task), float("inf"), np.full(count, 1 / count)
     solution = np.maximum(result.x[1:], 0.0)
     shares = solution[:kinds] / solution[:kinds].sum() if kinds else solution[:0]

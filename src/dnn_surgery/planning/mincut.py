@@ -42,10 +42,15 @@ class PricedCut:
 
 
 class DslNetwork:
-    """The network of one problem; the pattern is built once, capacities come from the prices of each call."""
+    """The network of one problem; the pattern is built once, capacities come from the prices of each call.
 
-    def __init__(self, structure: Structure) -> None:
+    With `corrected` false it is the paper's graph to the letter: nothing is tied to a side and no arc runs backwards.
+    """
+
+    def __init__(self, structure: Structure, *, corrected: bool = True) -> None:
         self._structure = structure
+        nothing = np.zeros(len(structure.names), dtype=np.bool_)
+        self._fixed = (structure.rules.edge, structure.rules.cloud) if corrected else (nothing, nothing)
         layers = np.arange(len(structure.names)) + _FIRST
         readers = structure.consumers
         shared = [t for t, consumers in enumerate(readers) if len(consumers) > 1]
@@ -56,13 +61,13 @@ class DslNetwork:
         fan = [(carrier[t], _FIRST + reader) for t in shared for reader in readers[t]]
         back = [(_FIRST + v, _FIRST + parent) for v, parents in enumerate(structure.predecessors) for parent in parents]
         last = [(trip, _FIRST + v) for v, children in enumerate(structure.successors) if not children]
-        infinite = np.array([*fan, *back, *last], dtype=np.intp).reshape(-1, 2)
+        infinite = np.array([*fan, *back, *last] if corrected else fan, dtype=np.intp).reshape(-1, 2)
         source, sink = np.zeros_like(layers), np.ones_like(layers)
         tails = np.concatenate((source, layers, maker, [0], infinite[:, 0]))
         heads = np.concatenate((layers, sink, target, [trip], infinite[:, 1]))
         self._network = Network(trip + 1, tails, heads)
         self._infinite = np.full(len(infinite), np.inf)
-        self._may_leave = np.array([tensor.send for tensor in structure.tensors], dtype=np.bool_)
+        self._may_leave = np.array([tensor.send or not corrected for tensor in structure.tensors], dtype=np.bool_)
 
     def solve(
         self, prices: Prices, fixed: tuple[Bools, Bools] | None = None, allowed: Bools | None = None
@@ -73,7 +78,7 @@ class DslNetwork:
         codecs may be used.
         """
         structure = self._structure
-        edge, cloud = fixed or (structure.rules.edge, structure.rules.cloud)
+        edge, cloud = fixed or self._fixed
         stay = structure.edge_s * prices.edge_s + structure.param_bytes * prices.param_byte
         leave = structure.cloud_s * prices.cloud_s + structure.down_bytes * prices.down_byte
         ways, send = structure.ways.cheapest(*prices.travel, allowed=allowed)

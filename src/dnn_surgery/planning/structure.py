@@ -42,6 +42,7 @@ class Structure:
     predecessors: tuple[tuple[int, ...], ...]
     successors: tuple[tuple[int, ...], ...]
     is_input: Bools
+    pinned_cloud: Bools
     tensors: tuple[TensorCost, ...]
     producer: Ints
     consumers: tuple[tuple[int, ...], ...]
@@ -76,6 +77,7 @@ class Structure:
             predecessors=predecessors,
             successors=successors,
             is_input=is_input,
+            pinned_cloud=np.array([layer.pin == "cloud" for layer in layers]),
             tensors=tensors,
             producer=producer,
             consumers=consumers,
@@ -165,6 +167,20 @@ def mask_of(edge: tuple[str, ...], number: dict[str, int], is_input: Bools) -> B
     mask: Bools = is_input.copy()
     mask[[number[name] for name in edge]] = True
     return mask
+
+
+def admissible_measured(structure: Structure) -> list[Bools]:
+    """The partitions of the measured rows that obey all rules."""
+    masks = [np.frombuffer(key, dtype=np.bool_) for key in structure.measured]
+    return [mask for mask in masks if obeys(structure, mask)]
+
+
+def obeys(structure: Structure, edge: Bools) -> bool:
+    """Whether the down-closed set `edge` obeys pins and tensors that may not leave."""
+    rules = structure.rules
+    if (rules.edge & ~edge).any() or (rules.cloud & edge).any():
+        return False
+    return all(structure.tensors[t].send for t in structure.crossing(edge))
 
 
 def _topological(problem: Problem) -> list[ProblemLayer]:

@@ -1,8 +1,8 @@
-"""Builds the frontier: all partitions with all codecs, without those that another beats whatever the link and the loads.
+"""Builds the frontier: all partitions with all codecs, without those that another beats on any link and load.
 
-A row is dropped when another is at most equal in every column and less in edge seconds, bytes or cloud seconds: no objective
-that grows with its columns prefers it. Rows equal in those three are kept apart by the tie rule (fewer edge layers, then
-name order), since an objective may not see the columns in which they differ.
+A row is dropped when another is at most equal in every column and less in edge seconds, bytes or cloud seconds: no
+objective that grows with its columns prefers it. Rows equal in those three are kept apart by the tie rule (fewer edge
+layers, then name order), since an objective may not see the columns in which they differ.
 """
 
 from __future__ import annotations
@@ -127,16 +127,16 @@ def _expand_plain(structure: Structure, cuts: Cuts) -> _Rows:
     added = (structure.ways.encode_s, structure.ways.size_bytes, structure.ways.decode_s)
     sums = [np.zeros(len(cuts)) for _ in added]
     for tensor, crosses in zip(cuts.tensors, cuts.crossing, strict=True):
-        for total, values in zip(sums, added, strict=True):
+        for column, values in enumerate(added):
             if values[tensor]:
-                total += np.where(crosses, values[tensor], 0.0)
+                sums[column] += np.where(crosses, values[tensor], 0.0)
     which = np.arange(len(cuts))
     nothing = np.zeros(len(cuts), dtype=np.intp)
     return _Rows(cuts, _columns(cuts, which, *sums), which, (), nothing, nothing)
 
 
 def _columns(cuts: Cuts, which: Ints, encode_s: Floats, size_bytes: Floats, decode_s: Floats) -> Floats:
-    sent = cuts.crossing.any(axis=0).astype(np.float64)
+    sent: Floats = np.asarray(cuts.crossing.any(axis=0), dtype=np.float64)
     return np.array(
         [
             cuts.edge_s[which] + encode_s,
