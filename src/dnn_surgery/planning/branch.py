@@ -17,16 +17,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dnn_surgery.planning.bundles import Bundles
+from dnn_surgery.planning.flow import ROUNDS
 from dnn_surgery.planning.lagrange import Point, Task, Weights, best_weights, first_weights, point_of
 from dnn_surgery.planning.rules import closure
 from dnn_surgery.planning.score import columns_of
 from dnn_surgery.planning.structure import Bools, Floats, Ints, Structure, admissible_measured
 
-MAX_CUTS = 1500
+MAX_CUTS = 500
 
 _CLOSED = 1e-11
 _ROUNDS = 40
 _POOL = 60
+_RECENT = 600
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +129,9 @@ class _Search:
         task, bound, weights = self._task, node.bound, node.weights
         points = self._known(node)
         for _ in range(_ROUNDS):
-            cut = self._structure.dsl.solve(weights.prices(task), node.fixed, node.allowed)
+            # The last digits of a bound matter only when it is near the incumbent.
+            rounds = ROUNDS if bound > 0.99 * self._value else 1
+            cut = self._structure.dsl.solve(weights.prices(task), node.fixed, node.allowed, rounds)
             self._cuts += 1
             bound = max(bound, cut.lower_bound - float(weights.limits @ task.bounds))
             for edge in (cut.edge,) if cut.edge is cut.widest else (cut.edge, cut.widest):
@@ -148,7 +152,7 @@ class _Search:
         edge, cloud = node.fixed
         inside = [
             point
-            for point in reversed(self._pool)
+            for point in self._pool[:-_RECENT:-1]
             if point.edge[edge].all() and not point.edge[cloud].any() and node.allowed[point.ways].all()
         ]
         return inside[:_POOL]

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
 from dnn_surgery.planning.goal import Goal
 from dnn_surgery.planning.link import Link
+from dnn_surgery.planning.mixture import best_mixture
 from dnn_surgery.planning.prices import Prices
 from dnn_surgery.planning.score import columns_of
 from dnn_surgery.planning.structure import Bools, Floats, Ints, Structure
@@ -115,24 +115,9 @@ def best_weights(task: Task, points: Sequence[Point], scale: float) -> tuple[Wei
     # A limit of zero has no relative violation; its own columns give the scale.
     sizes = np.where(task.bounds > 0, task.bounds, np.maximum(np.abs(columns @ task.limits.T).max(axis=0), 1e-300))
     broken = (columns @ task.limits.T - task.bounds) / sizes
-    count, kinds, limits = len(points), stages.shape[1], broken.shape[1]
-    rows = np.hstack((np.ones((count, 1)), -stages, -broken))
-    simplex = np.hstack(([0.0], np.ones(kinds), np.zeros(limits))).reshape(1, -1)
-    result = linprog(
-        np.hstack(([-1.0], np.zeros(kinds + limits))),
-        A_ub=rows,
-        b_ub=linear,
-        A_eq=simplex if kinds else None,
-        b_eq=[1.0] if kinds else None,
-        bounds=[(None, None), *[(0, None)] * kinds, *[(0, _HEAVIEST)] * limits],
-        method="highs",
-    )
-    if result.status != 0 or result.x is None:
-        return first_weights(task), float("inf"), np.full(count, 1 / count)
-    solution = np.maximum(result.x[1:], 0.0)
-    shares = solution[:kinds] / solution[:kinds].sum() if kinds else solution[:0]
-    mixture = np.asarray(-result.ineqlin.marginals, dtype=np.float64)
-    return Weights(shares, solution[kinds:] * scale / sizes), float(result.x[0]) * scale, mixture
+    mixture = best_mixture(linear, stages, broken, _HEAVIEST)
+    shares = mixture.stages / mixture.stages.sum() if len(mixture.stages) else mixture.stages
+    return Weights(shares, mixture.limits * scale / sizes), mixture.value * scale, mixture.points
 
 
 def point_of(structure: Structure, edge: Bools, ways: Ints) -> Point:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnn_surgery.planning.flow import Network
+from dnn_surgery.planning.flow import ROUNDS, Network
 from dnn_surgery.planning.prices import Prices
 from dnn_surgery.planning.structure import Bools, Ints, Structure
 
@@ -70,12 +70,16 @@ class DslNetwork:
         self._may_leave = np.array([tensor.send or not corrected for tensor in structure.tensors], dtype=np.bool_)
 
     def solve(
-        self, prices: Prices, fixed: tuple[Bools, Bools] | None = None, allowed: Bools | None = None
+        self,
+        prices: Prices,
+        fixed: tuple[Bools, Bools] | None = None,
+        allowed: Bools | None = None,
+        rounds: int = ROUNDS,
     ) -> PricedCut:
         """The best partition at these prices that holds `fixed[0]` at the edge and `fixed[1]` in the cloud.
 
         `fixed` must be closed (see `Rules.with_fixed`); by default it is what the rules force. `allowed` says which
-        codecs may be used.
+        codecs may be used. Fewer `rounds` leave a gap between value and bound.
         """
         structure = self._structure
         edge, cloud = fixed or self._fixed
@@ -102,7 +106,7 @@ class DslNetwork:
 
         candidates = [(value_of(partition), partition) for partition in (edge, ~cloud)]
         known, best = min(candidates, key=lambda candidate: candidate[0])
-        cut = self._network.minimum_cut(capacity, max(known - base, 0.0) * (1 + 1e-12))
+        cut = self._network.minimum_cut(capacity, max(known - base, 0.0) * (1 + 1e-12), rounds)
         side, widest = (mask[_FIRST : _FIRST + len(edge)] for mask in (cut.side, cut.widest))
         if np.isfinite(cut.value) and value_of(side) <= known:
             known, best = value_of(side), side
