@@ -37,9 +37,7 @@ def parse_bandwidth(text: str) -> float:
     prefix = re.sub(r"(bit/s|bits/s|bit|bits|bps|b/s|b)$", "", unit)
     scale = {**_DECIMAL, **_BINARY}.get(prefix)
     if scale is None:
-        raise UnitError(
-            f"cannot read {text!r} as a bandwidth: unknown unit {unit!r}, expected something like 5.85Mbit/s"
-        )
+        raise UnitError(f"cannot read {text!r} as a bandwidth: unknown unit {unit!r}, expected e.g. 5.85Mbit/s")
     if value <= 0:
         raise UnitError(f"bandwidth must be positive, got {text!r}")
     return value * scale * bits

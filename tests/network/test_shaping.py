@@ -7,17 +7,22 @@ How close to the rate it comes: benchmarks/shaping.py.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dnn_surgery.errors import AddressError, InputError
+from dnn_surgery.errors import AddressError, InputError, NetworkError
 from dnn_surgery.network.shaping import ShapedLink, join_address, split_address
 
 Handler = Callable[[socket.socket], None]
@@ -306,15 +311,57 @@ def bytes_taken(client: socket.socket) -> int:
     return taken
 
 
-def test_closing_ends_thread_connections_and_listening(echo_server: Server) -> None:
-    threads = set(threading.enumerate())
+def test_closing_ends_process_connections_and_listening(echo_server: Server) -> None:
     with ShapedLink(echo_server.address, up_bps=1e6) as link:
         client = connect(link)
-    assert not [thread for thread in set(threading.enumerate()) - threads if thread.name == "shaped-link"]
+        pid = process_of(link)
+        assert is_running(pid)
+    assert not is_running(pid)
     with client, contextlib.suppress(ConnectionResetError):
         assert read_all(client) == b""
     with pytest.raises(ConnectionRefusedError):
         connect(link)
+
+
+def test_a_link_whose_process_is_killed_says_so(echo_server: Server) -> None:
+    with ShapedLink(echo_server.address, up_bps=1e6) as link, connect(link) as client:
+        os.kill(process_of(link), signal.SIGKILL)
+        with contextlib.suppress(ConnectionResetError):
+            assert read_all(client) == b""
+        with pytest.raises(NetworkError, match=f"the process of the link at {link.address} has ended"):
+            link.set_rate(up_bps=1e6)
+
+
+def test_a_link_ends_with_the_process_that_opened_it() -> None:
+    program = (
+        "import time\n"
+        "from dnn_surgery.network.shaping import ShapedLink\n"
+        "with ShapedLink(up_bps=1e6) as link:\n"
+        "    print(link.address, link._process.pid, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as opener:
+        assert opener.stdout is not None
+        address, pid = opener.stdout.readline().split()
+        socket.create_connection(split_address(address), timeout=60).close()
+        opener.kill()
+    give_up_s = time.monotonic() + 60
+    while is_running(int(pid)) and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+    assert not is_running(int(pid))
+
+
+def process_of(link: ShapedLink) -> int:
+    assert link._process is not None
+    return link._process.pid
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that still does something (an orphan's parent may be late to bury it)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_closing_while_cut(echo_server: Server) -> None:
@@ -332,12 +379,24 @@ def test_an_address_in_use(echo_server: Server) -> None:
 
 def test_a_link_that_is_not_open() -> None:
     link = ShapedLink(up_bps=1e6)
-    for act in (link.cut, link.restore):
-        if act == link.cut:
-            with pytest.raises(InputError, match="not open"):
-                act()
-        else:
-            act()  # nothing was cut, so there is nothing to do
+    for act in (link.cut, link.restore, lambda: link.set_rate(up_bps=1e6)):
+        with pytest.raises(InputError, match="not open"):
+            act()
+
+
+def test_a_link_is_opened_once_at_a_time(echo_server: Server) -> None:
+    with ShapedLink(echo_server.address, up_bps=1e6) as link:
+        with pytest.raises(InputError, match="open already"):
+            link.__enter__()
+        with connect(link) as client:
+            client.sendall(b"still")
+            assert read(client, 5) == b"still"
+
+
+@pytest.mark.parametrize(("up_bps", "down_bps"), [(0, None), (1e6, -1), (float("nan"), None)])
+def test_a_rate_that_is_none(up_bps: float, down_bps: float | None) -> None:
+    with pytest.raises(InputError, match="rate of a link must be positive"):
+        ShapedLink(up_bps=up_bps, down_bps=down_bps)
 
 
 @pytest.mark.parametrize(

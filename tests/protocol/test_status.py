@@ -11,6 +11,7 @@ STATUS = {
     errors.FingerprintError: "FAILED_PRECONDITION",
     errors.TooLargeError: "RESOURCE_EXHAUSTED",
     errors.UnknownModelError: "NOT_FOUND",
+    errors.UnreachableError: "UNAVAILABLE",
 }
 
 
@@ -32,6 +33,7 @@ def test_a_status_without_a_class_name_means_its_first_class() -> None:
     assert type(back(grpc.StatusCode.INVALID_ARGUMENT)) is errors.TensorError
     assert type(back(grpc.StatusCode.NOT_FOUND, class_name="SystemExit")) is errors.UnknownModelError
     assert type(back(grpc.StatusCode.UNIMPLEMENTED)) is errors.RemoteError
+    assert type(back(grpc.StatusCode.CANCELLED)) is errors.UnreachableError
 
 
 def test_an_error_nobody_raised_on_purpose_shows_its_class_alone() -> None:
@@ -52,6 +54,7 @@ def test_a_long_text_is_cut_before_http2_refuses_it() -> None:
     [
         ("failed to connect to all addresses; last error: UNKNOWN: Connection refused", "no server answers at cloud:1"),
         ("DNS resolution failed for cloud:1", "no server answers at cloud:1: the name does not resolve"),
+        ("errors resolving cloud:1: lookup failed", "no server answers at cloud:1: the name does not resolve"),
         ("Socket closed", "the connection to the server at cloud:1 was lost: Socket closed"),
     ],
 )

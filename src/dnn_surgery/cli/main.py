@@ -16,7 +16,7 @@ from importlib.metadata import version
 
 from dnn_surgery.errors import SurgeryError
 
-COMMANDS: tuple[str, ...] = ("plan", "profile", "serve")
+COMMANDS: tuple[str, ...] = ("demo", "run", "serve", "plan", "profile")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="dnn-surgery",
-        description="Run a neural network partly on a device and partly in the cloud, at the cut that is best for the link.",
+        description="Run a neural network partly on a device and partly in the cloud, at the best cut for the link.",
     )
     parser.add_argument("--version", action="version", version=f"dnn-surgery {version('dnn-surgery')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
+    from dnn_surgery.cli.configuration import Configuration
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
 
 MODEL_HELP = "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.pt2; or package.module:factory"
+
+
+# The keys of a configuration file that every command with a MODEL acts on.
+MODEL_KEYS = (
+    *("model.architecture", "model.ref", "model.path", "model.classes", "model.labels", "model.trust_model"),
+    *("engine.name", "engine.threads"),
+)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +35,27 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="auto", metavar="NAME", help="auto (default) or torch")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (CUDA where present), cpu, cuda, cuda:1")
     parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: the engine's)")
+
+
+def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:
+    """Takes what no flag says of the model and the engine from the file that --config names, and returns the whole.
+
+    Raises:
+        ConfigurationError: the file cannot be read or is wrong; the message names the line.
+    """
+    from dnn_surgery.cli.configuration import load_configuration
+
+    configuration = load_configuration(arguments.config)
+    if arguments.model is None:
+        arguments.model = configuration.model.reference
+        arguments.weights = arguments.weights or configuration.model.path
+        arguments.classes, arguments.labels = configuration.model.classes, configuration.model.labels
+        arguments.trust_model = arguments.trust_model or bool(configuration.model.trust_model)
+    if arguments.engine == "auto" and configuration.engine.name is not None:
+        arguments.engine = configuration.engine.name
+    if arguments.threads is None:
+        arguments.threads = configuration.engine.threads
+    return configuration
 
 
 def load_graph(arguments: argparse.Namespace) -> ModelGraph:
@@ -44,9 +75,19 @@ def load_graph(arguments: argparse.Namespace) -> ModelGraph:
         trust_model=arguments.trust_model,
         classes=getattr(arguments, "classes", None),
     )
+    if (labels := getattr(arguments, "labels", None)) is not None:
+        graph = replace(graph, labels=_read_labels(labels))
     for notice in graph.notices:
         print(f"dnn-surgery: notice: {notice}", file=sys.stderr)
     return graph
+
+
+def _read_labels(path: Path) -> tuple[str, ...]:
+    """One class a line, in the order in which the network numbers them."""
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read labels {path}: {error}") from error
 
 
 def build_engine(graph: ModelGraph, arguments: argparse.Namespace) -> Engine:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dnn_surgery.cli.model_arguments import MODEL_KEYS
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from dnn_surgery.protocol.address import Address
 
 EXAMPLE = "dnn-surgery serve resnet18 --address 0.0.0.0:50051"
+
+# What is acted on here, and what is the edge's business; credentials, say, must not be ignored without a word.
+_SUPPORTED = (
+    *MODEL_KEYS,
+    *("server.address", "server.port", "profiles", "sources", "plan", "link", "overload", "output"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes."""
-    from dnn_surgery.cli.model_arguments import build_engine, load_graph
+    from dnn_surgery.cli.model_arguments import build_engine, fill_from_configuration, load_graph
     from dnn_surgery.cloud.listening import check_listen
     from dnn_surgery.cloud.server import CloudServer
     from dnn_surgery.profiling.profile import Profile
@@ -47,7 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.address is not None and arguments.port is not None:
         raise InputError("give --address or --port, not both")
     if arguments.config is not None:
-        _fill_from_configuration(arguments)
+        configuration = fill_from_configuration(arguments)
+        configuration.check_supported(_SUPPORTED, "serve")
+        if arguments.port is None:
+            arguments.port = configuration.server.port
     address = _address(arguments.address, arguments.port)
     # That a port is in use should not take as long to say as a model takes to load.
     check_listen(address)
@@ -58,23 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(_listening(server, graph, as_json=arguments.json), flush=True)
         signalled.wait()
     return 0
-
-
-def _fill_from_configuration(arguments: argparse.Namespace) -> None:
-    """Takes what no flag says from the configuration file."""
-    from dnn_surgery.cli.configuration import load_configuration
-
-    configuration = load_configuration(arguments.config)
-    if arguments.model is None:
-        arguments.model = configuration.model.architecture
-        arguments.weights = arguments.weights or configuration.model.path
-        arguments.classes = configuration.model.classes
-    if arguments.engine == "auto" and configuration.engine.name is not None:
-        arguments.engine = configuration.engine.name
-    if arguments.threads is None:
-        arguments.threads = configuration.engine.threads
-    if arguments.port is None:
-        arguments.port = configuration.server.port
 
 
 def _address(address: str | None, port: int | None) -> Address:

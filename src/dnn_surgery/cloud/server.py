@@ -16,6 +16,8 @@ from dnn_surgery.cloud.service import TailService
 from dnn_surgery.cloud.tails import DEFAULT_MAX_TAILS
 from dnn_surgery.errors import AddressError
 from dnn_surgery.execution.engine import Engine
+from dnn_surgery.execution.engines import make_engine
+from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.address import Address, parse_address
 from dnn_surgery.protocol.channel import DEFAULT_MAX_MESSAGE_BYTES, server_options
@@ -24,6 +26,9 @@ from dnn_surgery.protocol.servicer import InferenceServicer
 logger = logging.getLogger(__name__)
 
 DEFAULT_GRACE_S = 5.0
+
+# For answers that are on their way out.
+_FLUSH_S = 0.2
 
 
 class CloudServer:
@@ -120,7 +125,8 @@ class CloudServer:
         stopping = asyncio.Event()
         self._stopping = asyncio.get_running_loop(), stopping
         server = grpc.aio.server(options=server_options(max_message_bytes=self._max_message_bytes))
-        server.add_generic_rpc_handlers(InferenceServicer(self._service).handlers())
+        servicer = InferenceServicer(self._service)
+        server.add_generic_rpc_handlers(servicer.handlers())
         try:
             port = server.add_insecure_port(str(self._asked))
         except RuntimeError as error:
@@ -130,4 +136,38 @@ class CloudServer:
         # Asked before the loop ran, nobody could wake it.
         if not self._stop_asked.is_set():
             await stopping.wait()
-        await server.stop(self._grace_s)
+        # Not left to gRPC's own grace: calls that reach it as it begins to stop are neither answered nor refused.
+        await servicer.drain(grace_s=self._grace_s)
+        await server.stop(_FLUSH_S)
+        # Tasks of calls that were given up end by themselves; cancelled with the loop, they would print a traceback.
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(left, timeout=1.0)
+
+
+def serve(
+    graph: ModelGraph,
+    address: str = "127.0.0.1:0",
+    *,
+    engine: Engine | None = None,
+    profile: Profile | None = None,
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+) -> CloudServer:
+    """A server of `graph`, to be used as a context manager; its `address` says where it listens.
+
+    Args:
+        graph: the model.
+        address: ``host:port``; port 0 takes any free one.
+        engine: what runs the tails; torch on this machine by default.
+        profile: what the model costs here; measured when a client first asks, if not given.
+        max_message_bytes: the largest message taken or sent.
+
+    Raises:
+        AddressError: the address cannot be listened on (raised on entering).
+
+    Example:
+        >>> with serve(graph) as server, connect(graph, server.address) as edge:
+        ...     result = edge({"picture": picture})
+    """
+    return CloudServer(
+        engine or make_engine(graph), address=address, profile=profile, max_message_bytes=max_message_bytes
+    )

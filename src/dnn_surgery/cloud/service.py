@@ -162,6 +162,7 @@ class TailService(DataPlane):
     def _check_tensor(self, tensor: WireTensor) -> None:
         expected = self._graph.tensors[tensor.name].dtype
         if tensor.codec is not None:
+            codecs.get(tensor.codec)
             if tensor.dtype != "uint8" or tensor.array.ndim != 1:
                 raise TensorError(
                     f"tensor {tensor.name!r} with codec {tensor.codec!r} is {tensor.dtype} "

@@ -12,19 +12,22 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from dnn_surgery.edge.result import FrameResult
-from dnn_surgery.edge.runtime import Edge, Frame
-from dnn_surgery.errors import FingerprintError
+from dnn_surgery.edge.runtime import Edge, NamedInputs
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.network.probe import estimate_link
 from dnn_surgery.planning import Link, Plan, Problem, plan
+from dnn_surgery.planning.plan import Objective
 from dnn_surgery.profiling.measure import profile
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.client import InferenceClient
 
 # A frame may take several times what was predicted (other work on either side) before the edge takes it back.
 DEADLINE_FACTOR, LEAST_DEADLINE_S = 4.0, 2.0
+
+# Below any sensible message limit of a server. A link that is too fast for it is not what makes a frame late.
+LARGEST_PROBE_BYTES = 1_000_000
 
 Report = Callable[[str], None]
 
@@ -54,7 +57,7 @@ class Connection:
         """One frame; see :meth:`Edge.__call__`."""
         return self.edge(inputs, name=name)
 
-    def stream(self, frames: Iterable[Frame], *, in_flight: int = 2) -> Iterator[FrameResult]:
+    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int = 2) -> Iterator[FrameResult]:
         """Results in order; see :meth:`Edge.stream`."""
         return self.edge.stream(frames, in_flight=in_flight)
 
@@ -70,7 +73,7 @@ def connect(
     cut: str | Iterable[str] | None = None,
     link: Link | None = None,
     edge_profile: Profile | None = None,
-    objective: str = "latency",
+    objective: Objective = "latency",
     algorithm: str = "exact",
     engine: Engine | None = None,
     deadline_s: float | None = None,
@@ -104,18 +107,13 @@ def connect(
         client.model_metadata()
         report(f"asking {address} for its profile")
         cloud_profile = client.fetch_profile()
-        if cloud_profile.fingerprint != graph.fingerprint:
-            raise FingerprintError(
-                f"the server at {address} holds another model or other weights under the name {graph.name!r} "
-                f"(fingerprint {cloud_profile.fingerprint[:12]}, here {graph.fingerprint[:12]})"
-            )
         if edge_profile is None:
             report("profiling this device")
             edge_profile = profile(graph, engine=engine)
         problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
         if link is None:
             report("probing the link")
-            estimate = estimate_link(client.probe)
+            estimate = estimate_link(client.probe, max_bytes=LARGEST_PROBE_BYTES)
             link = Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
         if cut is None:
             chosen = plan(problem, link, objective, algorithm=algorithm)

@@ -29,11 +29,11 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class NamedInputs:
     """A frame as the model takes it: named arrays."""
 
     name: str
-    inputs: Mapping[str, Array]
+    tensors: Mapping[str, Array]
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Edge:
         client: the cloud; None keeps everything local.
         codecs: the codec of each boundary tensor that does not travel raw.
         deadline_s: how long the cloud may take for a frame before the edge finishes it.
-        slowdown: emulates a slower device: after computing for t seconds, waits (slowdown - 1) * t.
+        slowdown: emulates a slower device: after computing and encoding for t seconds, waits (slowdown - 1) * t.
         clock: monotonic seconds. sleep: waits that many.
 
     Raises:
@@ -121,25 +121,37 @@ class Edge:
         Raises:
             TensorError: the inputs are not the model's.
         """
-        return self._finish(self._start(Frame(name, inputs)))
+        return self._finish(self._start(NamedInputs(name, inputs)))
 
-    def stream(self, frames: Iterable[Frame], *, in_flight: int = 2) -> Iterator[FrameResult]:
+    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int = 2) -> Iterator[FrameResult]:
         """Results in the order of the frames; while up to `in_flight` are on their way the edge computes the next one.
 
-        Every frame taken from `frames` gets exactly one result. Errors as :meth:`__call__`.
+        Every frame taken from `frames` gets exactly one result, also when `frames` then raises. Errors as
+        :meth:`__call__`.
         """
         waiting: deque[_Taken] = deque()
-        for frame in frames:
-            waiting.append(self._start(frame))
+        source, failure = iter(frames), None
+        while failure is None:
+            try:
+                frame = next(source)
+            except StopIteration:
+                break
+            except SurgeryError as error:
+                failure = error
+            else:
+                waiting.append(self._start(frame))
             while waiting and (len(waiting) >= in_flight or _is_done(waiting[0])):
                 yield self._finish(waiting.popleft())
         while waiting:
             yield self._finish(waiting.popleft())
+        if failure is not None:
+            raise failure
 
-    def _start(self, frame: Frame) -> _Taken:
+    def _start(self, frame: NamedInputs) -> _Taken:
         started_s = self._clock()
-        held = self._compute(self.head, frame.inputs)
+        held = self.head(frame.tensors)
         payloads, used = self._encode(held)
+        self._slow_down(started_s)
         taken = _Taken(self._count, frame.name, started_s, self._clock() - started_s, held)
         self._count += 1
         remaining = self.head.tensors.remaining
@@ -152,6 +164,7 @@ class Edge:
             taken.pending = self.client.infer_async(payloads, remaining, codecs=used, timeout_s=self.deadline_s)
         except SurgeryError as error:
             self._failed(taken, error)
+        taken.edge_s = self._clock() - started_s
         return taken
 
     def _finish(self, taken: _Taken) -> FrameResult:
@@ -169,7 +182,8 @@ class Edge:
                     name=taken.name,
                     outputs={name: made[name] for name in self.tail.outputs},
                     finished_by="cloud",
-                    latency_s=self._clock() - taken.started_s,
+                    # The answer may have been here for a while, until the frames before it had theirs.
+                    latency_s=taken.edge_s + reply.elapsed_s,
                     edge_s=taken.edge_s,
                     transfer_s=max(0.0, reply.elapsed_s - cloud_s),
                     cloud_s=cloud_s,
@@ -179,7 +193,8 @@ class Edge:
 
     def _finish_locally(self, taken: _Taken) -> FrameResult:
         before_s = self._clock()
-        outputs = self._compute(self.tail, taken.held)
+        outputs = self.tail(taken.held)
+        self._slow_down(before_s)
         now_s = self._clock()
         return FrameResult(
             index=taken.index,
@@ -205,12 +220,10 @@ class Edge:
             payloads[name] = codec_registry.encode(codec, held[name])
         return payloads, used
 
-    def _compute(self, part: Head | Tail, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        before_s = self._clock()
-        made = part(tensors)
+    def _slow_down(self, since_s: float) -> None:
+        """Makes what was done since then take `slowdown` times as long."""
         if self.slowdown > 1:
-            self._sleep((self.slowdown - 1) * (self._clock() - before_s))
-        return made
+            self._sleep((self.slowdown - 1) * (self._clock() - since_s))
 
 
 def _is_done(taken: _Taken) -> bool:

@@ -41,6 +41,16 @@ def cut_tensors(graph: ModelGraph, edge: Iterable[str]) -> CutTensors:
     return CutTensors(graph.boundary(inside), finished, remaining)
 
 
+def cut_name(graph: ModelGraph, edge: Iterable[str]) -> str:
+    """What people call a cut: what is sent; ``edge`` if nothing is, ``cloud`` if only the model's inputs are."""
+    sent = cut_tensors(graph, edge).sent
+    if not sent:
+        return "edge"
+    if set(sent) <= set(graph.inputs):
+        return "cloud"
+    return " + ".join(sent)
+
+
 class Head:
     """Runs the edge's layers: model inputs in, boundary tensors and finished outputs out."""
 

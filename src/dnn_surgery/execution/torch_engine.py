@@ -26,6 +26,10 @@ from dnn_surgery.model.torch_program import TorchProgram
 # Arrays that come from the wire are read-only; the graph is functional, so nothing ever writes to them.
 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
+# Where torch's own tensors begin. Matrix kernels pick their order of summation by alignment too: the same numbers at an
+# odd address, as inside a message, gave other last bits.
+ALIGNMENT_BYTES = 64
+
 
 class TorchEngine(Engine):
     """PyTorch, eager operators, inference mode.
@@ -69,18 +73,15 @@ class TorchEngine(Engine):
         check_array(self.graph, name, array)
         # torch.from_numpy shares the memory; a zero-size or big-endian array is not worth a path of its own.
         tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        if tensor.data_ptr() % ALIGNMENT_BYTES:
+            tensor = tensor.clone()
         if self.graph.tensors[name].dtype == "bfloat16":
             tensor = tensor.view(torch.bfloat16)
         return self.restore(name, tensor)
 
     def restore(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """The same values in the dense memory order that the tensor was traced with; itself where it already is so."""
-        order = self.program.stride_order[name]
-        laid_out = tensor.permute(order)
-        if laid_out.is_contiguous():
-            return tensor
-        inverse = sorted(range(len(order)), key=order.__getitem__)
-        return laid_out.contiguous().permute(inverse)
+        """The same values, laid out in memory as when the tensor was traced."""
+        return self.program.layout[name].apply(tensor)
 
     def to_array(self, native: Any) -> Array:
         """See :meth:`Engine.to_array`."""

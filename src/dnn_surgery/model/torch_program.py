@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,14 +12,53 @@ from torch import fx
 from dnn_surgery.model.torch_nodes import Roles
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a tensor lies in memory.
+
+    A receiver lays it out in the same way, so that every operator sees what it saw in the unsplit model: kernels choose
+    their path, and so the order of their sums, by strides. `order` lists the dimensions from the widest stride to the
+    narrowest. `of_ones` are the strides of dimensions of size 1, which say nothing about memory but do tell kernels
+    apart (a channels-last check reads them).
+    """
+
+    order: tuple[int, ...]
+    of_ones: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> Layout:
+        """The layout of a tensor."""
+        strides, sizes = tensor.stride(), tensor.shape
+        order = sorted(range(tensor.dim()), key=lambda dim: -strides[dim] if sizes[dim] != 1 else 0)
+        ones = tuple((dim, strides[dim]) for dim in range(tensor.dim()) if sizes[dim] == 1)
+        return cls(tuple(order), ones)
+
+    def strides(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The strides of a dense tensor of this shape in this layout."""
+        strides, step = [0] * len(shape), 1
+        for dim in reversed(self.order):
+            strides[dim] = step
+            step *= max(shape[dim], 1)
+        for dim, stride in self.of_ones:
+            if shape[dim] == 1:
+                strides[dim] = stride
+        return tuple(strides)
+
+    def apply(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The same values in this layout; the tensor itself where it lies so already."""
+        wanted = self.strides(tensor.shape)
+        if tensor.stride() == wanted:
+            return tensor
+        return torch.empty_strided(tuple(tensor.shape), wanted, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+
+
 @dataclass(frozen=True, eq=False)
 class TorchProgram:
     """A functional graph of ATen operators.
 
     `constants` are the values of placeholders and attributes that are no input, by node name; `parameters` the weights
-    by the name that a Layer uses. `node` is the fx node of each tensor. `stride_order` lists a tensor's dimensions from
-    the widest stride to the narrowest, as recorded when it was traced: a receiver lays the tensor out that way, so that
-    every operator sees the memory order it saw in the unsplit model. `example` are the traced inputs.
+    by the name that a Layer uses. `node` is the fx node of each tensor, `layout` how it lay in memory when it was
+    traced. `example` are the traced inputs.
     """
 
     graph: fx.Graph
@@ -27,7 +66,7 @@ class TorchProgram:
     constants: Mapping[str, object]
     parameters: Mapping[str, torch.Tensor]
     node: Mapping[str, fx.Node]
-    stride_order: Mapping[str, tuple[int, ...]]
+    layout: Mapping[str, Layout]
     example: Mapping[str, torch.Tensor]
     kind: str = "torch"
 
@@ -37,12 +76,3 @@ class TorchProgram:
         digest = hashlib.sha256(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
         return digest.digest()
-
-
-def stride_order(tensor: torch.Tensor) -> tuple[int, ...]:
-    """Dimensions from the widest stride to the narrowest; dimensions of size 1 have no say, so they stay in place."""
-    strides = [
-        tensor.stride(dim) if tensor.shape[dim] != 1 else max((*tensor.stride()[dim:], 1))
-        for dim in range(tensor.dim())
-    ]
-    return tuple(sorted(range(tensor.dim()), key=lambda dim: -strides[dim]))

@@ -24,7 +24,7 @@ from dnn_surgery.model import torch_nodes as nodes
 from dnn_surgery.model.graph import Layer, ModelGraph, Picture, Tensor
 from dnn_surgery.model.grouping import Operator, group
 from dnn_surgery.model.naming import NameSource, layer_names
-from dnn_surgery.model.torch_program import TorchProgram, stride_order
+from dnn_surgery.model.torch_program import Layout, TorchProgram
 
 Examples = torch.Tensor | Sequence[Any] | Mapping[str, Any]
 LayerModules = Mapping[str, Sequence[str]]
@@ -149,7 +149,7 @@ class _Builder:
             constants=self.constants,
             parameters={name: value for name, value in parameters.items() if isinstance(value, torch.Tensor)},
             node={tensor: node for node, tensor in tensor_of.items()},
-            stride_order={tensor: self.values[node].stride_order for node, tensor in tensor_of.items()},
+            layout={tensor: self.values[node].layout for node, tensor in tensor_of.items()},
             example={tensor_of[node]: value for node, value in self.example.items() if node in tensor_of},
         )
         return ModelGraph(
@@ -323,7 +323,7 @@ class _Builder:
 @dataclass(frozen=True, slots=True)
 class _Recorded:
     size_bytes: int
-    stride_order: tuple[int, ...]
+    layout: Layout
 
 
 class _Recorder(fx.Interpreter):
@@ -351,7 +351,7 @@ class _Recorder(fx.Interpreter):
             return None
         value = super().run_node(n)
         if n in self.data and isinstance(value, torch.Tensor):
-            self.recorded[n] = _Recorded(value.numel() * value.element_size(), stride_order(value))
+            self.recorded[n] = _Recorded(value.numel() * value.element_size(), Layout.of(value))
         return value
 
 

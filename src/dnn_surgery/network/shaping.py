@@ -6,21 +6,24 @@ congestion control, which hold back the first transfers of a real connection, do
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
+import json
 import math
-import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Coroutine
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dnn_surgery.errors import AddressError, InputError
-from dnn_surgery.network.pacing import Pacer, checked_rate
-from dnn_surgery.network.precise_loop import new_event_loop
-from dnn_surgery.network.relay import Lane, Relay
+import dnn_surgery
+from dnn_surgery import errors
+from dnn_surgery.errors import InputError, NetworkError
+from dnn_surgery.network.addresses import join_address, split_address
+from dnn_surgery.network.pacing import checked_rate
 
-_BACKLOG = 128
+__all__ = ["ShapedLink", "join_address", "split_address"]
+
+_END_TIMEOUT_S = 10.0
 
 
 class ShapedLink:
@@ -31,7 +34,8 @@ class ShapedLink:
     after it has left, in each direction: an RTT of twice that. When the target goes away, so does the client's
     connection; the target may come back. `listen` with port 0 takes a free port.
 
-    It works in one thread of its own, so it keeps its times only as well as the process lets go of Python's lock.
+    It works in a process of its own: in this one, whoever holds Python's lock for some milliseconds would hold up the
+    link as well. The process ends with the context, or with this process.
 
     Raises:
         InputError: an address, rate or delay makes no sense.
@@ -47,20 +51,25 @@ class ShapedLink:
         delay_s: float = 0.0,
         listen: str = "127.0.0.1:0",
     ) -> None:
+        checked_rate(up_bps)
+        checked_rate(math.inf if down_bps is None else down_bps)
         if not 0 <= delay_s < math.inf:
             raise InputError(f"the delay of a link must be zero or more seconds, got {delay_s}")
-        self._up = Pacer(up_bps)
-        self._down = Pacer(math.inf if down_bps is None else down_bps)
-        self._relay = Relay(split_address(target), up=Lane(self._up, delay_s), down=Lane(self._down, delay_s))
-        self._listen = split_address(listen)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._options = {
+            "target": join_address(*split_address(target)),
+            "listen": join_address(*split_address(listen)),
+            "up_bps": up_bps,
+            "down_bps": down_bps,
+            "delay_s": delay_s,
+        }
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()  # one command and its answer at a time
         self._is_cut = False
 
     @property
     def address(self) -> str:
         """``host:port`` that clients connect to; stays the same when the link is cut and restored."""
-        return join_address(*self._listen)
+        return str(self._options["listen"])
 
     @property
     def is_cut(self) -> bool:
@@ -68,44 +77,38 @@ class ShapedLink:
         return self._is_cut
 
     def __enter__(self) -> ShapedLink:
-        if self._thread is not None:
+        if self._process is not None:
             raise InputError(f"the link at {self.address} is open already")
-        listener = self._open_listener()
-        self._loop = new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="shaped-link", daemon=True)
-        self._thread.start()
-        self._call(self._start(listener))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "dnn_surgery.network.link_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(dnn_surgery.__file__).parents[1],  # where `-m` finds the package, installed or not
+            start_new_session=True,  # Ctrl-C is for this process, which may still have answers under way on the link
+        )
+        try:
+            self._options["listen"] = self._ask(self._options)["address"]
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            return
-        self._call(self._relay.stop())
-        self._call(loop.shutdown_default_executor())
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-        self._loop = self._thread = None
-        self._is_cut = False
+        self._end()
 
     def set_rate(self, *, up_bps: float | None = None, down_bps: float | None = None) -> None:
         """Changes the rate of one or both directions (None: stays as it is; ``math.inf``: no limit).
 
         What has been read already, a few milliseconds' worth, still leaves at the old rate.
         """
-        rates = [(self._up, up_bps), (self._down, down_bps)]
-        for _, rate_bps in rates:
-            checked_rate(1.0 if rate_bps is None else rate_bps)  # both are checked before either is changed
-        for pacer, rate_bps in rates:
-            if rate_bps is not None:
-                pacer.rate_bps = rate_bps
+        self._ask({"command": "set_rate", "up_bps": up_bps, "down_bps": down_bps})
 
     def cut(self) -> None:
         """Drops all connections, with what they have in flight, and refuses new ones until :meth:`restore`."""
-        self._call(self._relay.stop())
+        self._ask({"command": "cut"})
         self._is_cut = True
 
     def restore(self) -> None:
@@ -114,54 +117,41 @@ class ShapedLink:
         Raises:
             AddressError: another program has taken the port meanwhile.
         """
-        if self._is_cut:
-            self._call(self._start(self._open_listener()))
-            self._is_cut = False
+        self._ask({"command": "restore"})
+        self._is_cut = False
 
-    def _open_listener(self) -> socket.socket:
-        host, port = self._listen
-        try:
-            family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            listener = socket.socket(family, kind, protocol)
+    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Sends the process one command and returns its answer.
+
+        Raises:
+            SurgeryError: of the class that the process names.
+            NetworkError: the process has died.
+        """
+        with self._lock:
+            process = self._process
+            if process is None or process.stdin is None or process.stdout is None:
+                raise InputError("the link is not open: use it as a context manager")
             try:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(place)
-                listener.listen(_BACKLOG)
-            except BaseException:
-                listener.close()
-                raise
-        except OSError as error:
-            raise AddressError(f"cannot listen on {self.address}: {error.strerror or error}") from error
-        self._listen = (host, listener.getsockname()[1])
-        return listener
+                process.stdin.write(json.dumps(command) + "\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+            except OSError:
+                line = ""
+        if not line:
+            raise NetworkError(f"the process of the link at {self.address} has ended")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise getattr(errors, answer["error"])(answer["message"])
+        return answer
 
-    async def _start(self, listener: socket.socket) -> None:
-        self._relay.start(listener)
-
-    def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work` in the link's thread and waits for it."""
-        if self._loop is None:
-            work.close()
-            raise InputError("the link is not open: use it as a context manager")
-        future: concurrent.futures.Future[None] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        future.result()
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[::1]:port``.
-
-    Raises:
-        InputError: the text is no such address.
-    """
-    host, colon, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    # At most five ASCII digits: int() would take other digits, and refuse very long ones with an error of its own.
-    good_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
-    if not colon or not bare or not good_port or (":" in bare and host == bare):
-        raise InputError(f"cannot read {text!r} as an address: expected something like 127.0.0.1:50051")
-    return bare, int(port)
-
-
-def join_address(host: str, port: int) -> str:
-    """``host:port``, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    def _end(self) -> None:
+        with self._lock:
+            process, self._process = self._process, None
+        self._is_cut = False
+        if process is None:
+            return
+        with process:  # closes the pipes, and waits
+            try:
+                process.communicate(timeout=_END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()

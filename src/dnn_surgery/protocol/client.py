@@ -138,8 +138,9 @@ class InferenceClient:
         if len(data) > self.max_message_bytes:
             raise TooLargeError(f"the request takes {len(data)} bytes, more than the limit of {self.max_message_bytes}")
         deadline_s = self.timeout_s if timeout_s is None else timeout_s
+        started_s = time.perf_counter()
         call = self._infer.future(data, timeout=deadline_s)
-        return PendingReply(call, address=self.address, timeout_s=deadline_s, bytes_up=len(data))
+        return PendingReply(call, started_s=started_s, address=self.address, timeout_s=deadline_s, bytes_up=len(data))
 
     def is_live(self, *, timeout_s: float | None = None) -> bool:
         """Whether a server answers and says that it is live."""

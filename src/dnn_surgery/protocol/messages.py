@@ -65,6 +65,7 @@ def decode_request(data: bytes) -> InferRequest:
 
     Raises:
         TensorError: it is malformed, or a tensor's bytes are not what its shape and datatype say.
+        CodecError: a codec is named by something else than a string.
     """
     parts = split(data, REQUEST_RAW_FIELD)
     message = parse(oip.ModelInferRequest, parts.rest)

@@ -40,12 +40,14 @@ class InferenceReply:
 class PendingReply:
     """A request under way. Thread-safe; the answer may be asked for more than once."""
 
-    def __init__(self, call: CallFuture[bytes], *, address: str, timeout_s: float, bytes_up: int) -> None:
+    def __init__(
+        self, call: CallFuture[bytes], *, started_s: float, address: str, timeout_s: float, bytes_up: int
+    ) -> None:
         self._call = call
         self._address = address
         self._timeout_s = timeout_s
         self._bytes_up = bytes_up
-        self._started_s = time.perf_counter()
+        self._started_s = started_s
         self._finished_s: float | None = None
         call.add_done_callback(self._finish)
 

@@ -6,6 +6,8 @@ bytes --parse--> record --DataPlane--> record --serialise--> bytes
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +16,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from dnn_surgery.errors import SurgeryError
+from dnn_surgery.errors import SurgeryError, UnreachableError
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.dataplane import DataPlane, TensorDescription
 from dnn_surgery.protocol.datatypes import to_datatype
@@ -27,6 +29,9 @@ from dnn_surgery.protocol.wire import PROBE_PAYLOAD_FIELD, split
 logger = logging.getLogger(__name__)
 
 Answer = Callable[[bytes], Awaitable[bytes]]
+# Answered to the last, so that whoever balances load sees that the server is alive and takes nothing more.
+_HEALTH = (methods.SERVER_LIVE, methods.SERVER_READY)
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -35,6 +40,17 @@ class InferenceServicer:
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        self._draining = False
+        self._under_way = 0
+        self._idle = asyncio.Event()
+
+    async def drain(self, *, grace_s: float) -> None:
+        """Refuses new calls from now on, and waits at most `grace_s` for those under way."""
+        self._draining = True
+        if self._under_way:
+            self._idle.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), grace_s)
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
         """What a grpc.aio server registers."""
@@ -53,7 +69,7 @@ class InferenceServicer:
             grpc.method_handlers_generic_handler(
                 service,
                 {
-                    method.name: grpc.unary_unary_rpc_method_handler(_guarded(method.path, answer))
+                    method.name: grpc.unary_unary_rpc_method_handler(self._guarded(method, answer))
                     for method, answer in answers
                     if method.service == service
                 },
@@ -67,7 +83,7 @@ class InferenceServicer:
 
     async def _server_ready(self, data: bytes) -> bytes:
         methods.parse(oip.ServerReadyRequest, data)
-        return oip.ServerReadyResponse(ready=True).SerializeToString()
+        return oip.ServerReadyResponse(ready=not self._draining).SerializeToString()
 
     async def _model_ready(self, data: bytes) -> bytes:
         request = methods.parse(oip.ModelReadyRequest, data)
@@ -124,25 +140,33 @@ class InferenceServicer:
         server_s = time.perf_counter() - started_s
         return own.ProbeReply(received_bytes=received_bytes, server_s=server_s).SerializeToString()
 
+    def _guarded(
+        self, method: methods.Method[Any, Any], answer: Answer
+    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        """The call, with every error turned into a status: none ends the server or shows a client a traceback."""
 
-def _guarded(path: str, answer: Answer) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    """The call, with every error turned into a status: none ends the server or shows a client a traceback."""
+        async def call(data: bytes, context: Context) -> bytes:
+            failure: Exception
+            self._under_way += 1
+            try:
+                if self._draining and method not in _HEALTH:
+                    raise UnreachableError("the server is stopping")
+                return await answer(data)
+            except SurgeryError as error:
+                failure = error
+            except Exception as error:
+                # Whatever one request provokes must not reach other clients.
+                logger.exception("%s failed", method.path)
+                failure = error
+            finally:
+                self._under_way -= 1
+                if not self._under_way:
+                    self._idle.set()
+            code, details = to_status(failure)
+            await context.abort(code, details, error_metadata(failure))
+            raise AssertionError("abort returned")
 
-    async def call(data: bytes, context: Context) -> bytes:
-        failure: Exception
-        try:
-            return await answer(data)
-        except SurgeryError as error:
-            failure = error
-        except Exception as error:
-            # Whatever one request provokes must not reach other clients.
-            logger.exception("%s failed", path)
-            failure = error
-        code, details = to_status(failure)
-        await context.abort(code, details, error_metadata(failure))
-        raise AssertionError("abort returned")
-
-    return call
+        return call
 
 
 def _metadata(tensor: TensorDescription) -> oip.ModelMetadataResponse.TensorMetadata:

@@ -53,7 +53,9 @@ def from_status(
 
     `address` and `timeout_s` are what was called and how long it was waited for; `class_name` comes from the metadata.
     """
-    if code is grpc.StatusCode.UNAVAILABLE:
+    if code is grpc.StatusCode.CANCELLED:
+        return errors.UnreachableError(f"the server at {address} gave the call up")
+    if code is grpc.StatusCode.UNAVAILABLE and class_name is None:
         return errors.UnreachableError(_unreachable(details, address))
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineError(f"the server at {address} did not answer within {format_duration(timeout_s)}")
@@ -68,7 +70,7 @@ def from_status(
 
 def _unreachable(details: str, address: str) -> str:
     text = details.lower()
-    if "resolution" in text or "resolve" in text:
+    if "resolution" in text or "resolving" in text:
         return f"no server answers at {address}: the name does not resolve"
     if "connect" in text and "reset" not in text:
         return f"no server answers at {address}"

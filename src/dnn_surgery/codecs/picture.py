@@ -1,0 +1,106 @@
+"""Pictures as JPEG or PNG: uint8 tensors of shape [1, height, width, 3], RGB."""
+
+from __future__ import annotations
+
+import io
+import re
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dnn_surgery.codecs.base import Array, Codec, Payload, Shape, show_shape
+from dnn_surgery.codecs.picture_files import check_jpeg, check_png
+from dnn_surgery.errors import CodecError
+
+_OVERHEAD_BYTES = 4096  # headers and tables; what a tiny picture takes beside its pixels
+_LONGEST_SIDE = 65_500  # libjpeg's own limit
+# Against 6, Pillow's own: half the time (14 ms instead of 31 for 224x224) for 1.5 % more bytes.
+_PNG_LEVEL = 3
+
+
+class PictureCodec(Codec):
+    """What JPEG and PNG share. `_check` looks at a file's outline before Pillow does: see `picture_files`."""
+
+    _format: str
+    _check: Callable[..., None]
+
+    def accepts(self, dtype: str, shape: Shape) -> bool:
+        """Whether this is one RGB picture of known height and width (the batch may vary: it is 1)."""
+        return dtype == "uint8" and len(shape) == 4 and shape[0] in (1, None) and shape[3] == 3 and _sized(shape)
+
+    def encode(self, array: Array) -> bytes:
+        """See :meth:`Codec.encode`."""
+        if array.shape[:1] != (1,) or not self.accepts(array.dtype.name, array.shape):
+            raise CodecError(
+                f"{self.id} takes an RGB picture, uint8 [1, height, width, 3], "
+                f"got {array.dtype} {show_shape(array.shape)}"
+            )
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(array[0])).save(buffer, self._format, **self._options())
+        return buffer.getvalue()
+
+    def decode(self, payload: Payload, dtype: str, shape: Shape) -> Array:
+        """See :meth:`Codec.decode`."""
+        if not self.accepts(dtype, shape):
+            raise CodecError(f"{self.id} gives uint8 [1, height, width, 3], expected {dtype} {show_shape(shape)}")
+        height, width = int(shape[1] or 0), int(shape[2] or 0)
+        data = bytes(payload)
+        # Even noise at the best quality stays far below twice its pixels.
+        if len(data) > 2 * height * width * 3 + _OVERHEAD_BYTES:
+            raise CodecError(f"{self.id} payload of {len(data)} bytes is too long for shape {show_shape(shape)}")
+        type(self)._check(data, width=width, height=height)
+        try:
+            with Image.open(io.BytesIO(data), formats=(self._format,)) as image:
+                pixels = np.asarray(image)
+        except Exception as error:
+            # Pillow has no root for what damaged files make its parsers raise, from SyntaxError to zlib.error.
+            raise CodecError(f"{self.id} payload is no readable picture: {error}") from error
+        if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
+            raise CodecError(f"{self.id} payload gives {pixels.dtype} {show_shape(pixels.shape)}")
+        return pixels[np.newaxis]
+
+    @abstractmethod
+    def _options(self) -> dict[str, Any]:
+        """What Pillow's writer is told."""
+
+
+class Jpeg(PictureCodec):
+    """``jpeg1`` to ``jpeg100``: baseline JPEG of that quality, chroma halved both ways (4:2:0)."""
+
+    lossless = False
+    _format = "JPEG"
+    _check = staticmethod(check_jpeg)
+
+    def __init__(self, quality: int) -> None:
+        if not 1 <= quality <= 100:
+            raise CodecError(f"jpeg quality must be 1 to 100, got {quality}")
+        self.id = f"jpeg{quality}"
+        self._quality = quality
+
+    def _options(self) -> dict[str, Any]:
+        return {"quality": self._quality, "subsampling": "4:2:0"}
+
+
+class Png(PictureCodec):
+    """``png``: the same pixels back."""
+
+    id = "png"
+    lossless = True
+    _format = "PNG"
+    _check = staticmethod(check_png)
+
+    def _options(self) -> dict[str, Any]:
+        return {"compress_level": _PNG_LEVEL}
+
+
+def parse_jpeg(codec_id: str) -> Jpeg | None:
+    """The codec named ``jpegQ``, Q from 1 to 100 without leading zeros, or None."""
+    match = re.fullmatch(r"jpeg([1-9][0-9]?|100)", codec_id, re.ASCII)
+    return Jpeg(int(match.group(1))) if match else None
+
+
+def _sized(shape: Shape) -> bool:
+    return all(size is not None and 0 < size <= _LONGEST_SIDE for size in shape[1:3])

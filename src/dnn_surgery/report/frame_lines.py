@@ -1,0 +1,98 @@
+"""What `dnn-surgery run` prints: one line a frame, for people or as JSON, and a summary at the end."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from dnn_surgery.edge.result import FrameResult, classify
+from dnn_surgery.execution.split import cut_name
+from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.planning import Link, Plan
+from dnn_surgery.units import format_bandwidth, format_duration, format_size
+
+
+class FrameLines:
+    """Prints results as they come. With `as_json` stdout has nothing but one JSON object a frame."""
+
+    def __init__(
+        self, graph: ModelGraph, *, as_json: bool = False, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.graph, self.as_json, self._clock = graph, as_json, clock
+        self._cut, self._started_s = "", clock()
+        self._results: list[FrameResult] = []
+
+    def plan(self, plan: Plan, link: Link) -> None:
+        """Says where the model is cut, and for which link."""
+        self.cut(plan.edge)
+        print(
+            f"link {format_bandwidth(link.bandwidth_bps)}, RTT {format_duration(link.rtt_s)}; cut: {self._cut}; "
+            f"predicted latency {format_duration(plan.latency_s)} "
+            f"(edge {format_duration(plan.edge_s)}, transfer {format_duration(plan.transfer_s)}, "
+            f"cloud {format_duration(plan.cloud_s)})",
+            file=sys.stderr,
+        )
+
+    def cut(self, edge: Collection[str]) -> None:
+        """Notes the cut that the next results have."""
+        self._cut, self._started_s = cut_name(self.graph, edge), self._clock()
+
+    def result(self, result: FrameResult) -> None:
+        """Prints one result."""
+        self._results.append(result)
+        print(json.dumps(self._record(result)) if self.as_json else self._line(result), flush=True)
+
+    def summary(self) -> None:
+        """Prints how the run went, for people."""
+        results, seconds = self._results, self._clock() - self._started_s
+        if not results:
+            print("no frames", file=sys.stderr)
+            return
+        local = [result for result in results if result.failure is not None]
+        sent_bytes = sum(result.sent_bytes for result in results)
+        latency_s = statistics.median(result.latency_s for result in results)
+        print(
+            f"{len(results)} frames, {len(results) / seconds:.3g} frames/s, median latency "
+            f"{format_duration(latency_s)}, {format_size(sent_bytes / len(results))} sent a frame, "
+            f"{len(local)} finished here because the cloud could not",
+            file=sys.stderr,
+        )
+        if local:
+            print(f"the first of them: {local[0].failure}", file=sys.stderr)
+
+    def _line(self, result: FrameResult) -> str:
+        answer = classify(result.outputs, self.graph.labels)
+        text = f"{answer.label} {100 * answer.confidence:.1f} %" if answer else self._shapes(result)
+        stages = [f"edge {format_duration(result.edge_s)}"]
+        if result.finished_by == "cloud":
+            stages += [f"link {format_duration(result.transfer_s)}", f"cloud {format_duration(result.cloud_s)}"]
+            stages += [format_size(result.sent_bytes)]
+        elif result.failure is not None:
+            stages += [f"finished here {format_duration(result.local_s)}: {result.failure}"]
+        return f"{Path(result.name).name}: {text}  ({', '.join(stages)})"
+
+    def _shapes(self, result: FrameResult) -> str:
+        return ", ".join(f"{name} {list(array.shape)}" for name, array in result.outputs.items())
+
+    def _record(self, result: FrameResult) -> dict[str, Any]:
+        record: dict[str, Any] = {"index": result.index, "frame": result.name}
+        if (answer := classify(result.outputs, self.graph.labels)) is not None:
+            record |= {"label": answer.label, "class": answer.class_index, "confidence": answer.confidence}
+        else:
+            record["outputs"] = {name: array.tolist() for name, array in result.outputs.items()}
+        return record | {
+            "cut": self._cut,
+            "finished_by": result.finished_by,
+            "edge_s": result.edge_s,
+            "transfer_s": result.transfer_s,
+            "cloud_s": result.cloud_s,
+            "local_s": result.local_s,
+            "latency_s": result.latency_s,
+            "sent_bytes": result.sent_bytes,
+            "failure": result.failure,
+        }

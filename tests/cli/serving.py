@@ -1,0 +1,64 @@
+"""`dnn-surgery serve` in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+FACTORY = "tests.cloud.network:build"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A running server, and the line with which it said that it listens."""
+
+    process: subprocess.Popen[str]
+    line: str
+
+    @property
+    def event(self) -> dict[str, Any]:
+        event: dict[str, Any] = json.loads(self.line)
+        return event
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        """Sends the signal; exit code and what it wrote to stderr."""
+        self.process.send_signal(number)
+        _, errors = self.process.communicate()
+        return self.process.returncode, errors
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dnn_surgery", "serve", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[Serving]:
+    process = subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        yield Serving(process, line)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def refused(*arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of a server that does not come up."""
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, env=environment())
+    assert done.stdout == ""
+    return done.returncode, done.stderr

@@ -1,0 +1,211 @@
+"""`dnn-surgery run` against `dnn-surgery serve`, and each mistake a user can make with it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dnn_surgery.cli.main import main
+from dnn_surgery.edge.sources import fit
+from dnn_surgery.execution.engines import make_engine
+from dnn_surgery.model.reference import load_model
+from tests.cli.serving import Serving, serving
+from tests.evaluation.pictures import IMAGENET
+
+FACTORY, OTHER = "tests.edge.networks:build", "tests.edge.networks:build_other"
+MODEL = (FACTORY, "--trust-model", "--device", "cpu", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Serving]:
+    with serving(*MODEL, "--port", "0", "--json") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for index, path in enumerate(IMAGENET[:4]):
+        Image.open(path).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(pictures: Path) -> list[float]:
+    """The confidence of the unsplit model for each picture."""
+    graph = load_model(FACTORY, trust_model=True)
+    assert graph.picture is not None
+    whole = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)
+    answers = []
+    for path in sorted(pictures.iterdir()):
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        (scores,) = whole({"picture": fit(pixels, graph.picture)}).values()
+        answers.append(float(scores.max()))
+    return answers
+
+
+def lines(output: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_json_has_one_line_a_frame_with_the_unsplit_models_answer(
+    server: Serving, pictures: Path, expected: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = server.event["address"]
+    code = main(["run", *MODEL, "--server", address, "--source", str(pictures), "--cut", "first.0", "--json"])
+    output = capsys.readouterr()
+    records = lines(output.out)
+    assert code == 0
+    assert [record["confidence"] for record in records] == expected
+    assert [record["index"] for record in records] == [0, 1, 2, 3]
+    assert {record["finished_by"] for record in records} == {"cloud"}
+    assert {record["cut"] for record in records} == {"first.0"}
+    for record in records:
+        stages = (record["edge_s"], record["transfer_s"], record["cloud_s"])
+        assert all(isinstance(seconds, float) and seconds > 0 for seconds in stages)
+        assert isinstance(record["sent_bytes"], int)
+        assert record["sent_bytes"] > 8 * 15 * 15 * 4
+    assert "4 frames" in output.err
+
+
+def test_local_sends_nothing_and_answers_the_same(
+    pictures: Path, expected: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *MODEL, "--source", str(pictures), "--local", "--json"]) == 0
+    records = lines(capsys.readouterr().out)
+    assert [record["confidence"] for record in records] == expected
+    assert {record["sent_bytes"] for record in records} == {0}
+
+
+def test_people_get_a_line_a_frame_and_a_summary(
+    server: Serving, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = server.event["address"]
+    arguments = ["--bandwidth", "1Mbit/s", "--rtt", "10ms", "--frames", "2"]
+    assert main(["run", *MODEL, "--server", address, "--source", str(pictures), *arguments]) == 0
+    output = capsys.readouterr()
+    assert [line.split(":")[0] for line in output.out.splitlines()] == ["0.png", "1.png"]
+    assert "link 1 Mbit/s, RTT 10 ms; cut: " in output.err
+    assert "2 frames" in output.err
+
+
+def test_a_video_runs_frame_by_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.evaluation.pictures import BIKES
+
+    assert main(["run", *MODEL, "--source", str(BIKES), "--local", "--frames", "3", "--json"]) == 0
+    names = [str(record["frame"]) for record in lines(capsys.readouterr().out)]
+    assert [name.rpartition("#")[2] for name in names] == ["0", "1", "2"]
+
+
+def test_the_configuration_file_gives_model_server_and_source(
+    server: Serving, pictures: Path, expected: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host, _, port = server.event["address"].partition(":")
+    (tmp_path / "labels.txt").write_text("\n".join(f"class {index}" for index in range(10)))
+    configuration = tmp_path / "configuration.yaml"
+    configuration.write_text(
+        f"model: {{ref: '{FACTORY}', trust_model: true, labels: labels.txt}}\n"
+        f'server: {{address: "{host}", port: "{port}"}}\n'
+        "engine: {threads: 1}\n"
+        f"sources: {{door: {{url: {pictures}}}}}\n"
+        "plan: {objective: latency, deadline: 5s}\n"
+    )
+    assert main(["run", "--config", str(configuration), "--json"]) == 0
+    records = lines(capsys.readouterr().out)
+    assert [record["confidence"] for record in records] == expected
+    assert all(str(record["label"]).startswith("class ") for record in records)
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and the error line."""
+    code = main(arguments)
+    output = capsys.readouterr()
+    errors = [line for line in output.err.splitlines() if line.startswith("dnn-surgery: error: ")]
+    assert len(errors) == 1, output.err
+    assert "Traceback" not in output.err
+    return code, errors[0]
+
+
+def test_no_server(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    code, error = refused(["run", *MODEL, "--server", address, "--source", str(pictures)], capsys)
+    assert code == 3
+    assert f"no server answers at {address}" in error
+
+
+def test_another_model_than_the_servers(server: Serving, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [OTHER, "--trust-model", "--server", server.event["address"], "--source", str(pictures)]
+    code, error = refused(["run", *arguments], capsys)
+    assert code == 3
+    assert "build_other" in error
+
+
+def test_a_picture_that_is_no_picture_comes_after_the_answers_before_it(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes((pictures / "0.png").read_bytes())
+    (tmp_path / "b.png").write_text("not a picture")
+    code = main(["run", *MODEL, "--source", str(tmp_path), "--local", "--json"])
+    output = capsys.readouterr()
+    assert code == 2
+    assert len(lines(output.out)) == 1
+    assert "b.png" in output.err.splitlines()[-1]
+    assert output.err.splitlines()[-1].startswith("dnn-surgery: error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resnet81"], "no model 'resnet81' in the zoo; did you mean 'resnet18'"),
+        ([], "no MODEL given"),
+        ([FACTORY], "not trusted"),
+        ([*MODEL, "--weights", "absent.pth"], "absent.pth"),
+        ([*MODEL, "--threads", "0"], "--threads must be at least 1, got 0"),
+        ([*MODEL, "--rtt", "10ms"], "--rtt goes with --bandwidth"),
+        ([*MODEL, "--bandwidth", "fast"], "cannot read 'fast' as a bandwidth"),
+        ([*MODEL, "--in-flight", "0"], "--in-flight must be at least 1"),
+        ([*MODEL, "--engine", "tensorflow"], "no engine 'tensorflow'"),
+        ([*MODEL, "--device", "tpu9"], "no device 'tpu9'"),
+        (["tests.cloud.network:build", "--trust-model"], "takes no pictures"),
+    ],
+)
+def test_mistakes_are_one_line_each(
+    arguments: list[str], message: str, server: Serving, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--server", server.event["address"], "--source", str(pictures)]
+    code, error = refused(["run", *arguments, *given], capsys)
+    assert code == 2
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: [", "configuration.yaml:"),
+        ("model:\n  architectur: VGG16\n", "configuration.yaml:2"),
+        ("plan: {accuracy: 0.99}\n", "not supported yet by run: plan.accuracy"),
+        ("sources: {a: {url: a.png}, b: {url: b.png}}\n", "several sources at once are not supported yet: a, b"),
+    ],
+)
+def test_mistakes_in_the_configuration_name_the_line(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "configuration.yaml"
+    path.write_text(text)
+    code, error = refused(["run", "--config", str(path)], capsys)
+    assert code == 2
+    assert message in error
+
+
+def test_no_source(capsys: pytest.CaptureFixture[str]) -> None:
+    code, error = refused(["run", *MODEL], capsys)
+    assert code == 2
+    assert "no --source given" in error

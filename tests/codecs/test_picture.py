@@ -1,0 +1,160 @@
+"""Pictures: what a stranger's file may not do, and what the project's own looks like."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import struct
+import tracemalloc
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dnn_surgery import codecs
+from dnn_surgery.errors import CodecError
+
+SHAPE = (1, 64, 48, 3)
+
+
+@pytest.fixture(scope="module")
+def picture() -> codecs.Array:
+    """A real one, 64x48."""
+    spec = importlib.util.find_spec("foolbox")
+    assert spec is not None and spec.origin is not None
+    path = sorted((Path(spec.origin).parent / "data").glob("imagenet_*.jpg"))[0]
+    return np.asarray(Image.open(path).convert("RGB").resize((48, 64)))[np.newaxis]
+
+
+def written(array: codecs.Array, format_: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(*chunks: bytes) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def header(width: int, height: int, *kind: int) -> bytes:
+    return chunk(b"IHDR", struct.pack(">II5B", width, height, *(kind or (8, 2, 0, 0, 0))))
+
+
+def refused(codec: str, payload: bytes, match: str, shape: tuple[int | None, ...] = SHAPE) -> None:
+    with pytest.raises(CodecError, match=match):
+        codecs.decode(codec, payload, "uint8", shape)
+
+
+@pytest.mark.parametrize("quality", range(1, 101))
+def test_every_quality_reads_what_it_writes(picture: codecs.Array, quality: int) -> None:
+    payload = codecs.encode(f"jpeg{quality}", picture)
+    decoded = codecs.decode(f"jpeg{quality}", payload, "uint8", SHAPE)
+    assert np.array_equal(decoded[0], np.asarray(Image.open(io.BytesIO(payload))))
+
+
+def test_quality_buys_likeness_with_bytes(picture: codecs.Array) -> None:
+    sizes, errors = [], []
+    for codec in ("jpeg20", "jpeg75", "jpeg95"):
+        payload = codecs.encode(codec, picture)
+        sizes.append(len(payload))
+        errors.append(np.abs(codecs.decode(codec, payload, "uint8", SHAPE).astype(int) - picture).mean())
+    assert sizes == sorted(sizes)
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_chroma_is_halved_both_ways(picture: codecs.Array) -> None:
+    with Image.open(io.BytesIO(codecs.encode("jpeg95", picture))) as image:
+        assert [layer[1:3] for layer in image.layer] == [(2, 2), (1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("codec", ["png", "jpeg75"])
+def test_a_declared_size_is_checked_before_a_pixel_is_decoded(codec: str) -> None:
+    payload = codecs.encode(codec, np.zeros((1, 8000, 8000, 3), np.uint8))[: 2 * 64 * 48 * 3]
+    end = {"png": chunk(b"IEND", b""), "jpeg75": b"\xff\xd9"}[codec]
+    tracemalloc.start()
+    refused(codec, payload + end, "picture of 8000x8000, expected 64x48")
+    assert tracemalloc.get_traced_memory()[1] < 500_000
+    tracemalloc.stop()
+
+
+def test_more_data_than_the_picture_needs_is_not_inflated() -> None:
+    bomb = zlib.compress(bytes(200_000_000), 9)
+    payload = png(header(480, 640), chunk(b"IDAT", bomb), chunk(b"IEND", b""))
+    tracemalloc.start()
+    refused("png", payload, "does not inflate to the 922240 bytes of its rows", (1, 640, 480, 3))
+    assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    tracemalloc.stop()
+
+
+def test_texts_profiles_and_exif_are_refused(picture: codecs.Array) -> None:
+    plain = codecs.encode("png", picture)
+    bomb = chunk(b"zTXt", b"key\0\0" + zlib.compress(bytes(10_000)))
+    refused("png", plain[:33] + bomb + plain[33:], "chunks other than header, data and end")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    refused("jpeg75", written(picture[0], "JPEG", exif=exif), "segment 0xffe1")
+    refused("jpeg75", written(picture[0], "JPEG", icc_profile=bytes(100)), "segment 0xffe2")
+
+
+def test_progressive_and_many_scans_are_refused(picture: codecs.Array) -> None:
+    refused("jpeg75", written(picture[0], "JPEG", progressive=True), "segment 0xffc2")
+    baseline = codecs.encode("jpeg75", picture)
+    scan = baseline[baseline.index(b"\xff\xda") : -2]
+    refused("jpeg75", baseline[:-2] + scan * 20 + b"\xff\xd9", "1 frames and 21 scans")
+
+
+def test_other_kinds_of_picture_are_refused(picture: codecs.Array) -> None:
+    grey, alpha = picture[0, :, :, 0], np.dstack([picture[0], picture[0, :, :, 0]])
+    refused("jpeg75", written(grey, "JPEG"), "1 colour components, expected 3")
+    refused("png", written(grey, "PNG"), "not of 8-bit RGB")
+    refused("png", written(alpha, "PNG"), "not of 8-bit RGB")
+    refused("png", png(header(48, 64, 16, 2, 0, 0, 0), chunk(b"IEND", b"")), "not of 8-bit RGB")
+    refused("png", png(header(48, 64, 8, 2, 0, 0, 1), chunk(b"IEND", b"")), "not of 8-bit RGB")
+    refused("png", codecs.encode("jpeg75", picture), "no PNG")
+    refused("jpeg75", codecs.encode("png", picture), "no JPEG")
+
+
+def test_a_changed_byte_of_a_png_is_noticed(picture: codecs.Array) -> None:
+    payload = bytearray(codecs.encode("png", picture))
+    payload[len(payload) // 2] ^= 1
+    refused("png", bytes(payload), "checksum")
+
+
+@pytest.mark.parametrize("rows", [b"", zlib.compress(bytes(9248 // 2)), zlib.compress(bytes(9280))[:-2]])
+def test_a_png_without_all_its_rows_is_refused(rows: bytes) -> None:
+    refused("png", png(header(48, 64), chunk(b"IDAT", rows), chunk(b"IEND", b"")), "does not inflate to the 9280 bytes")
+
+
+def test_a_png_without_data_is_refused() -> None:
+    refused("png", png(header(48, 64), chunk(b"IEND", b"")), "does not inflate")
+    refused("png", png(header(48, 64), chunk(b"IDAT", b"no deflate"), chunk(b"IEND", b"")), "damaged")
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.zeros((2, 4, 4, 3), np.uint8), r"uint8 \[2, 4, 4, 3\]"),
+        (np.zeros((1, 4, 4, 4), np.uint8), r"uint8 \[1, 4, 4, 4\]"),
+        (np.zeros((4, 4, 3), np.uint8), r"uint8 \[4, 4, 3\]"),
+        (np.zeros((1, 4, 4, 3), np.float32), r"float32 \[1, 4, 4, 3\]"),
+        (np.zeros((1, 0, 4, 3), np.uint8), r"uint8 \[1, 0, 4, 3\]"),
+        (np.zeros((1, 1, 70_000, 3), np.uint8), r"uint8 \[1, 1, 70000, 3\]"),
+    ],
+)
+@pytest.mark.parametrize("codec", ["png", "jpeg75"])
+def test_only_one_rgb_picture_is_taken(codec: str, array: codecs.Array, reason: str) -> None:
+    assert not codecs.get(codec).accepts(array.dtype.name, array.shape)
+    with pytest.raises(CodecError, match=f"takes an RGB picture.*got {reason}"):
+        codecs.encode(codec, array)
+
+
+@pytest.mark.parametrize("shape", [(1, None, 48, 3), (1, 64, None, 3), (2, 64, 48, 3), (64, 48, 3)])
+def test_only_one_rgb_picture_is_given(picture: codecs.Array, shape: tuple[int | None, ...]) -> None:
+    refused("png", codecs.encode("png", picture), "gives uint8", shape)
