@@ -115,5 +115,5 @@ def test_two_tiers_are_the_usual_plan(seed: int) -> None:
 
 
 def test_as_many_links_as_there_are_gaps(paper: Problem) -> None:
-    with pytest.raises(InputError, match="has 2 tiers, so it needs 1 links, got 2"):
+    with pytest.raises(InputError, match="has 2 tiers, so it needs 1 link, got 2"):
         plan_tiers(paper, [Link(1), Link(1)])

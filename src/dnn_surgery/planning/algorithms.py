@@ -94,8 +94,13 @@ def plan(
         InfeasibleError: no partition keeps the rules and limits; the message names them.
         InputError: an unknown objective or algorithm, or a number that makes no sense.
     """
-    goal = Goal(objective, rate_hz, edge_load, cloud_load, limits, power)
+    return plan_for(problem, link, Goal(objective, rate_hz, edge_load, cloud_load, limits, power), algorithm)
+
+
+def plan_for(problem: Problem, link: Link, goal: Goal, algorithm: str = "exact") -> Plan:
+    """The same as :func:`plan`, for a `Goal`."""
     found = find(algorithm)(problem, link, goal)
     if not isinstance(found, Plan):
-        found = problem.cost(edge=tuple(found), link=link, edge_load=edge_load, cloud_load=cloud_load)
-    return replace(found, objective=objective, algorithm=algorithm)
+        edge = tuple(found)
+        found = problem.cost(edge=edge, link=link, edge_load=goal.edge_load, cloud_load=goal.cloud_load)
+    return replace(found, objective=goal.objective, algorithm=algorithm)

@@ -71,10 +71,10 @@ def plan_tiers(problem: Problem, links: Sequence[Link]) -> TierPlan:
         InfeasibleError: the pins contradict each other.
     """
     structure = problem.structure
-    if len(links) != problem.tiers - 1:
-        raise InputError(
-            f"{problem.name} has {problem.tiers} tiers, so it needs {problem.tiers - 1} links, got {len(links)}"
-        )
+    gaps = problem.tiers - 1
+    if len(links) != gaps:
+        noun = "link" if gaps == 1 else "links"
+        raise InputError(f"{problem.name} has {problem.tiers} tiers, so it needs {gaps} {noun}, got {len(links)}")
     if problem.measured and problem.tiers > 2:
         raise InputError("measured rows are of two tiers: they cannot be used with more")
     check_rules(structure)
