@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from dnn_surgery.network.shaping import ShapedLink, split_address
+from benchmarks.figure import Figure, quartile_range
+from dnn_surgery.network.addresses import split_address
+from dnn_surgery.network.shaping import ShapedLink
 
 CASES = (
     # Mbit/s, bytes a message, seconds of delay, messages
@@ -33,30 +34,26 @@ CASES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """`late_s` is measured minus expected time of a message: median, and the worst."""
-
-    rate_bps: float
-    size_bytes: int
-    delay_s: float
-    messages: int
-    expected_s: float
-    late_s: float
-    worst_late_s: float
-
-
-def run() -> list[Row]:
-    """Measures every case on loopback."""
-    rows = []
+def run() -> list[Figure]:
+    """Measures every case on loopback: the rate that large messages get, and how late small ones are."""
+    figures = []
     with answering_server() as target:
         for mbps, size_bytes, delay_s, messages in CASES:
-            rows.append(measure(target, mbps * 1e6, size_bytes, delay_s=delay_s, messages=messages))
-    return rows
+            late_s, expected_s = measure(target, mbps * 1e6, size_bytes, delay_s=delay_s, messages=messages)
+            what = f"{mbps:g} Mbit/s, {delay_s * 1e3:g} ms, {size_bytes} bytes"
+            middle_s, spread_s = statistics.median(late_s), quartile_range(late_s)
+            if expected_s - 2 * delay_s > 0.02:
+                share = middle_s / (expected_s - 2 * delay_s)
+                figures.append(Figure(f"{what}: rate off by", 100 * abs(share), "%", at_most=5.0))
+            else:
+                figures.append(Figure(f"{what}: late by", 1e3 * middle_s, "ms", at_most=2.0, spread=1e3 * spread_s))
+    return figures
 
 
-def measure(target: str, rate_bps: float, size_bytes: int, *, delay_s: float, messages: int) -> Row:
-    """One rate, size and delay; the first message is warm-up."""
+def measure(
+    target: str, rate_bps: float, size_bytes: int, *, delay_s: float, messages: int
+) -> tuple[list[float], float]:
+    """How late each message was, and the seconds expected. The first message is warm-up."""
     expected_s = size_bytes * 8 / rate_bps + 2 * delay_s
     payload = bytes(size_bytes)
     lateness = []
@@ -71,8 +68,7 @@ def measure(target: str, rate_bps: float, size_bytes: int, *, delay_s: float, me
             client.recv(1)
             lateness.append(time.perf_counter() - start_s - expected_s)
             time.sleep(0.002)
-    lateness = lateness[-messages:]
-    return Row(rate_bps, size_bytes, delay_s, messages, expected_s, statistics.median(lateness), max(lateness))
+    return lateness[-messages:], expected_s
 
 
 @contextmanager
@@ -100,19 +96,3 @@ def _serve(listener: socket.socket) -> None:
             while header := stream.read(8):
                 stream.read(int.from_bytes(header, "big") - 8)
                 connection.sendall(b"!")
-
-
-def show(rows: list[Row]) -> str:
-    """A table."""
-    lines = ["    Mbit/s      bytes  delay ms  expected ms  late ms (median)  late ms (worst)  rate"]
-    for row in rows:
-        share = row.expected_s / (row.expected_s + row.late_s)
-        lines.append(
-            f"{row.rate_bps / 1e6:10.2f} {row.size_bytes:10d} {row.delay_s * 1e3:9.1f} {row.expected_s * 1e3:12.2f}"
-            f" {row.late_s * 1e3:17.2f} {row.worst_late_s * 1e3:16.2f} {share:5.1%}"
-        )
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(show(run()))

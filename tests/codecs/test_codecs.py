@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dnn_surgery import codecs
@@ -154,7 +154,7 @@ def test_a_varying_batch_is_told_by_the_payload(case: Case) -> None:
 
 
 @pytest.mark.parametrize("codec", ["raw", "png", "jpeg75"])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 @given(payload=st.binary(max_size=400), shape=st.lists(st.none() | st.integers(0, 6), max_size=5))
 def test_any_bytes_give_the_shape_asked_for_or_a_codec_error(
     codec: str, payload: bytes, shape: list[int | None]
@@ -164,7 +164,7 @@ def test_any_bytes_give_the_shape_asked_for_or_a_codec_error(
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.codec != "raw"], ids=lambda case: case.codec)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 @given(data=st.data())
 def test_a_damaged_picture_gives_the_shape_asked_for_or_a_codec_error(case: Case, data: st.DataObject) -> None:
     payload = bytearray(case.encode())

@@ -244,7 +244,8 @@ def test_a_target_that_dies_takes_its_clients_along_and_may_come_back() -> None:
             server.close()
             with contextlib.suppress(ConnectionResetError):
                 assert read_all(client) == b""  # at the latest the socket's timeout makes this fail
-        with connect(link) as client, contextlib.suppress(ConnectionResetError):
+        # The link accepts, finds nobody behind it, and resets: maybe even before the client has seen that it connected.
+        with contextlib.suppress(ConnectionResetError), connect(link) as client:
             assert read_all(client) == b""
         with Server(echo, server.port), connect(link) as client:
             client.sendall(b"again")
@@ -337,14 +338,14 @@ def test_a_link_ends_with_the_process_that_opened_it() -> None:
         "import time\n"
         "from dnn_surgery.network.shaping import ShapedLink\n"
         "with ShapedLink(up_bps=1e6) as link:\n"
-        "    print(link.address, link._process.pid, flush=True)\n"
+        "    print(link._process.pid, flush=True)\n"
         "    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as opener:
         assert opener.stdout is not None
-        address, pid = opener.stdout.readline().split()
-        socket.create_connection(split_address(address), timeout=60).close()
+        pid = opener.stdout.readline()
         opener.kill()
+    assert pid
     give_up_s = time.monotonic() + 60
     while is_running(int(pid)) and time.monotonic() < give_up_s:
         time.sleep(0.01)

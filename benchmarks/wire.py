@@ -1,0 +1,74 @@
+"""What a request costs beside a bare TCP exchange of the same bytes on loopback."""
+
+from __future__ import annotations
+
+import socket
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.figure import Figure, interleaved, quartile_range
+from benchmarks.shaping import answering_server
+from dnn_surgery.cloud.server import serve
+from dnn_surgery.execution.engines import make_engine
+from dnn_surgery.model.tracing import trace
+from dnn_surgery.network.addresses import split_address
+from dnn_surgery.protocol.client import InferenceClient
+
+SIZES = (1_000, 100_000, 1_000_000)
+
+
+class FirstElement(nn.Module):
+    """As little computing as possible: what is left is the wire."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[1, n] -> [1, 1]."""
+        return x[:, :1].cumsum(1)
+
+
+def run() -> list[Figure]:
+    """A unary request of several sizes, in milliseconds over the TCP exchange and as a ratio to it."""
+    figures = []
+    for size in SIZES:
+        x = np.zeros((1, size // 4), np.float32)
+        graph = trace(FirstElement(), torch.from_numpy(x), name="first")
+        payload = x.tobytes()
+        with (
+            serve(graph, engine=make_engine(graph, threads=1)) as server,
+            InferenceClient(server.address, model_name=graph.name, fingerprint=graph.fingerprint) as client,
+            _tcp() as exchange,
+        ):
+            calls: list[Callable[[], object]] = [partial(client.infer, {"x": x}), partial(exchange, payload)]
+            request_s, tcp_s = interleaved(calls, repeats=200, warmup=20)
+        over_ms = [1e3 * (one - 1.5 * other) for one, other in zip(request_s, tcp_s, strict=True)]
+        figures.append(
+            Figure(
+                f"{size // 1000} kB: request minus 1.5 x TCP",
+                1e3 * (statistics.median(request_s) - 1.5 * statistics.median(tcp_s)),
+                "ms",
+                at_most=1.0 if size == 100_000 else None,
+                spread=quartile_range(over_ms),
+            )
+        )
+        figures.append(Figure(f"{size // 1000} kB: request", 1e3 * statistics.median(request_s), "ms"))
+        figures.append(Figure(f"{size // 1000} kB: TCP", 1e3 * statistics.median(tcp_s), "ms"))
+    return figures
+
+
+@contextmanager
+def _tcp() -> Iterator[Callable[[bytes], None]]:
+    """Sends bytes to a server that reads them all and answers with one."""
+    with answering_server() as address, socket.create_connection(split_address(address)) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def exchange(payload: bytes) -> None:
+            client.sendall((len(payload) + 8).to_bytes(8, "big"))
+            client.sendall(payload)
+            client.recv(1)
+
+        yield exchange
