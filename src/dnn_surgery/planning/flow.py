@@ -29,7 +29,7 @@ _FLOW = 2**26
 _CLAMP = 2**27
 _INFINITE = 2**29
 ROUNDS = 5
-_CLOSED = 1e-13
+_CLOSED = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
