@@ -28,7 +28,6 @@ MAX_CUTS = 500
 _CLOSED = 1e-11
 _ROUNDS = 40
 _POOL = 60
-_RECENT = 600
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +47,7 @@ class _Node:
     fixed: tuple[Bools, Bools] = field(compare=False)
     allowed: Bools = field(compare=False)
     weights: Weights = field(compare=False)
+    points: list[Point] = field(compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,6 @@ def solve(structure: Structure, task: Task, starts: Iterable[Bools] = (), max_cu
 class _Search:
     def __init__(self, structure: Structure, task: Task, max_cuts: int) -> None:
         self._structure, self._task, self._max_cuts = structure, task, max_cuts
-        self._pool: list[Point] = []
         self._best: Point | None = None
         self._value = float("inf")
         self._cuts = self._nodes = 0
@@ -88,11 +87,11 @@ class _Search:
         """The search of [4]."""
         structure, weights = self._structure, first_weights(self._task)
         ways, _ = structure.ways.cheapest(*weights.prices(self._task).travel)
-        for edge in starts:
-            self._see(point_of(structure, edge, ways))
-        self._see_measured(ways)
+        points = [*(point_of(structure, edge, ways) for edge in starts), *self._measured(ways)]
+        for point in points:
+            self._see(point)
         everything = np.ones(len(structure.ways.codecs), dtype=np.bool_)
-        queue = [_Node(0.0, 0, (structure.rules.edge, structure.rules.cloud), everything, weights)]
+        queue = [_Node(0.0, 0, (structure.rules.edge, structure.rules.cloud), everything, weights, points)]
         while queue and self._open(queue[0].bound) and self._cuts < self._max_cuts:
             node = heapq.heappop(queue)
             relaxed = self._relax(node)
@@ -107,27 +106,27 @@ class _Search:
         return bound < self._value * (1 - _CLOSED) and bound <= self._ceiling
 
     def _see(self, point: Point) -> None:
-        """Keeps a partition as a cutting plane, and as the incumbent where it is better [2]."""
-        self._pool.append(point)
+        """Keeps a partition as the incumbent where it is better [2]."""
         chosen = point.ways[self._structure.crossing(point.edge)].tolist()
         value = self._task.value(columns_of(self._structure, point.edge, chosen).vector)
         if value < self._value:
             self._best, self._value = point, value
 
-    def _see_measured(self, ways: Ints) -> None:
+    def _measured(self, ways: Ints) -> list[Point]:
         """Bounds are made of sums: what was measured to cost less has to be seen with all its codecs."""
-        bundles = Bundles(self._structure)
+        bundles, points = Bundles(self._structure), []
         for edge in admissible_measured(self._structure):
             crossing = self._structure.crossing(edge)
             for chosen in bundles.of(tuple(crossing.tolist())).ways:
                 mixed = ways.copy()
                 mixed[crossing] = chosen
-                self._see(point_of(self._structure, edge, mixed))
+                points.append(point_of(self._structure, edge, mixed))
+        return points
 
     def _relax(self, node: _Node) -> _Relaxed | None:
         """Raises the node's bound as far as it helps; None when nothing better is behind it [1]."""
         task, bound, weights = self._task, node.bound, node.weights
-        points = self._known(node)
+        points = node.points[-_POOL:]
         for _ in range(_ROUNDS):
             # The last digits of a bound matter only when it is near the incumbent.
             rounds = ROUNDS if bound > 0.99 * self._value else 1
@@ -146,16 +145,6 @@ class _Search:
                 break
             weights = proposed
         return _Relaxed(bound, proposed, points, mixture)
-
-    def _known(self, node: _Node) -> list[Point]:
-        """Points seen before that lie in the node: the latest of them."""
-        edge, cloud = node.fixed
-        inside = [
-            point
-            for point in self._pool[:-_RECENT:-1]
-            if point.edge[edge].all() and not point.edge[cloud].any() and node.allowed[point.ways].all()
-        ]
-        return inside[:_POOL]
 
     def _split(self, node: _Node, relaxed: _Relaxed) -> list[_Node]:
         """Two nodes that exclude the mixture [3]; none where the node is a single choice, which has been seen."""
@@ -214,4 +203,10 @@ class _Search:
 
     def _child(self, relaxed: _Relaxed, fixed: tuple[Bools, Bools], allowed: Bools) -> _Node:
         self._nodes += 1
-        return _Node(relaxed.bound, self._nodes, fixed, allowed, relaxed.weights)
+        edge, cloud = fixed
+        points = [
+            point
+            for point in relaxed.points
+            if point.edge[edge].all() and not point.edge[cloud].any() and allowed[point.ways].all()
+        ]
+        return _Node(relaxed.bound, self._nodes, fixed, allowed, relaxed.weights, points)

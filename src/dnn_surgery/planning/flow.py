@@ -60,6 +60,8 @@ class Network:
         self._tail, self._head = keys // nodes, keys % nodes
         self._indices = self._head.astype(np.int32)
         self._indptr = np.searchsorted(self._tail, np.arange(nodes + 1)).astype(np.int32)
+        nothing = np.zeros(len(keys), dtype=np.int32)
+        self._graph = csr_array((nothing, self._indices, self._indptr), shape=(nodes, nodes))
         self._reverse = np.searchsorted(keys, self._head * nodes + self._tail)
 
     def minimum_cut(self, capacity: Floats, known: float, rounds: int = ROUNDS) -> Cut:
@@ -100,8 +102,8 @@ class Network:
         return np.where(np.isinf(residual), _INFINITE, scaled).astype(np.int32)
 
     def _flow(self, capacity: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], int]:
-        graph = csr_array((capacity, self._indices, self._indptr), shape=(self.nodes, self.nodes))
-        result = maximum_flow(graph, 0, 1)
+        self._graph.data = capacity
+        result = maximum_flow(self._graph, 0, 1)
         return np.asarray(result.flow.data, dtype=np.int32), int(result.flow_value)
 
     def _reachable(self, arcs: Bools, start: int) -> Bools:

@@ -10,6 +10,7 @@ import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,7 @@ CAP = 1_000_000
 """How many rows, after filtering the codecs of each partition, a frontier may be built from."""
 
 
-@dataclass(frozen=True, eq=False)
-class Stages:
+class Stages(NamedTuple):
     """What every row costs at one link and one pair of loads: seconds [rows]."""
 
     edge_s: Floats
@@ -91,7 +91,7 @@ class Frontier:
         allowed = self.allowed(stages, goal.limits) if goal.limits.given else None
         if allowed is not None and not allowed.any():
             raise InfeasibleError(why_infeasible(self.columns, stages.latency_s, goal.limits))
-        least_s = float((stages.bottleneck_s if allowed is None else stages.bottleneck_s[allowed]).min())
+        least_s = float(stages.bottleneck_s.min() if allowed is None else stages.bottleneck_s[allowed].min())
         mode: Mode | None = None
         value, other = self.values(stages, goal)
         if goal.rate_hz is not None:

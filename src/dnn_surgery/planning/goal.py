@@ -14,6 +14,7 @@ from dnn_surgery.planning.plan import Objective, Plan
 from dnn_surgery.planning.prices import Prices, check_load
 from dnn_surgery.units import parse_size
 
+_OBJECTIVES = get_args(Objective)
 _SECONDS = {"s": 1.0, "min": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
 
 
@@ -58,7 +59,7 @@ class Limits:
     @property
     def given(self) -> bool:
         """Whether there is any limit."""
-        return any(value is not None for value in (self.edge_param_bytes, self.deadline_s, self.frame_bytes))
+        return not (self.edge_param_bytes is None and self.deadline_s is None and self.frame_bytes is None)
 
 
 NO_LIMITS = Limits()
@@ -82,11 +83,9 @@ class Goal:
     power: Power | None = None
 
     def __post_init__(self) -> None:
-        known = get_args(Objective)
-        if self.objective not in known:
-            raise InputError(
-                f"unknown objective {self.objective!r}, expected one of {', '.join(known)}{near(self.objective, known)}"
-            )
+        if self.objective not in _OBJECTIVES:
+            known = f"expected one of {', '.join(_OBJECTIVES)}{near(self.objective, _OBJECTIVES)}"
+            raise InputError(f"unknown objective {self.objective!r}, {known}")
         if self.rate_hz is not None and not (math.isfinite(self.rate_hz) and 0 < self.rate_hz <= 1e12):
             raise InputError(f"the rate must be a positive number of frames a second, got {self.rate_hz}")
         if self.objective == "energy" and self.power is None:
