@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from tests.planning.brute_force import partitions
+from tests.planning.brute_force import partitions, rows
 
 
 def seconds(dice: random.Random) -> float:
@@ -23,7 +23,14 @@ def whole(dice: random.Random) -> float:
 
 
 def random_problem(
-    seed: int, *, layers: int = 8, codecs: bool = True, rules: bool = True, measured: bool = True, exact: bool = False
+    seed: int,
+    *,
+    layers: int = 8,
+    codecs: bool = True,
+    rules: bool = True,
+    measured: bool = True,
+    forbidden: bool = False,
+    exact: bool = False,
 ) -> dict[str, Any]:
     """A problem file of at most `layers` layers; `exact` draws whole numbers only."""
     dice = random.Random(seed)
@@ -70,4 +77,14 @@ def random_problem(
         document["measured"] = [
             {"edge": sorted(edge), "edge_s": draw_s(dice), "cloud_s": draw_s(dice)} for edge in chosen
         ]
+    if forbidden and dice.random() < 0.3:
+        document["forbidden"] = bans(dice, document)
     return document
+
+
+def bans(dice: random.Random, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fastest plans of a random link, which a frontier would hold, and others."""
+    bandwidth = dice.choice([8.0, 1e3, 1e6])
+    known = sorted(rows(document), key=lambda row: (row.latency_s(bandwidth), sorted(row.edge), row.sent))
+    chosen = [*known[: dice.randint(1, 4)], *dice.sample(known, min(len(known), 2))]
+    return [{"edge": sorted(row.edge), "codecs": dict(row.sent)} for row in chosen]

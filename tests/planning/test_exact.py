@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnn_surgery.errors import InfeasibleError
-from dnn_surgery.planning import Goal, Limits, Link, Plan, Power, Problem, plan
+from dnn_surgery.planning import CodecCost, Goal, Limits, Link, Plan, Power, Problem, plan
 from dnn_surgery.planning.exact import bounded
 from tests.planning.brute_force import Row, rows
 from tests.planning.random_problems import random_problem
@@ -90,12 +90,14 @@ def close(value: float, expected: float) -> bool:
 
 
 def check_seed(seed: int, questions: int) -> None:
-    document = random_problem(seed)
+    document = random_problem(seed, forbidden=True)
     problem = Problem.from_json(json.dumps(document))
     known = list(rows(document))
     if not known:
         with pytest.raises(InfeasibleError):
             plan(problem, Link(1e6))
+        with pytest.raises(InfeasibleError):
+            bounded(problem, Link(1e6), Goal())
         return
     table = problem.frontier
     assert table is not None
@@ -171,7 +173,7 @@ def tie_key(question: Question, row: Row) -> tuple[Any, ...]:
 @settings(max_examples=500, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(["latency", "throughput", "energy"]), st.booleans())
 def test_ties_are_broken_as_said(seed: int, objective: Any, download: bool) -> None:
-    document = random_problem(seed, exact=True)
+    document = random_problem(seed, exact=True, forbidden=True)
     known = list(rows(document))
     if not known:
         return
@@ -184,3 +186,31 @@ def test_ties_are_broken_as_said(seed: int, objective: Any, download: bool) -> N
     chosen = found.plan(question.link, question.goal)
     assert set(chosen.edge) == best.edge
     assert tuple((sent.tensor, sent.codec) for sent in chosen.sent) == best.sent
+
+
+def test_a_plan_that_failed_is_forbidden_and_the_next_best_comes_back(paper: Problem) -> None:
+    two = [CodecCost("raw", 82944), CodecCost("int8", 20736, 0.001, 0.001), CodecCost("int4", 10368, 0.002, 0.002)]
+    problem = paper.with_codecs({"max5": two})
+    link = Link(4e6)
+    seen = []
+    for _ in range(4):
+        found = plan(problem, link)
+        assert found.optimal
+        seen.append((found.edge[-1], found.sent[0].codec, found.latency_s))
+        problem = problem.without(found)
+    # The frontier of the problem with int4 holds no raw max5: it has to come back once the others are forbidden.
+    assert [row[:2] for row in seen] == [("max5", "int4"), ("max5", "int8"), ("max5", "raw"), ("max4", "raw")]
+    assert [row[2] for row in seen] == sorted(row[2] for row in seen)
+    assert Problem.from_json(problem.to_json()) == problem
+    assert problem.without(found) is problem
+    with pytest.raises(InfeasibleError, match="the plan of dsl is forbidden"):
+        plan(paper.without(plan(paper, link)), link, algorithm="dsl")
+
+
+def test_an_algorithm_that_does_not_look_at_limits_is_checked(paper: Problem) -> None:
+    with pytest.raises(InfeasibleError, match=r"the plan of edge-only breaks the deadline of 1 s: it needs 1.81 s"):
+        plan(paper, Link(4e6), algorithm="edge-only", limits=Limits(deadline_s=1))
+    with pytest.raises(InfeasibleError, match="the plan of cloud-only breaks the limit on the bytes of a frame"):
+        plan(paper, Link(4e6), algorithm="cloud-only", limits=Limits(frame_bytes=1))
+    assert plan(paper, Link(4e6), rate_hz=1, algorithm="edge-only").mode == "congested"
+    assert plan(paper, Link(4e6), rate_hz=0.1, algorithm="edge-only").mode == "light"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dnn_surgery.errors import InfeasibleError, InputError, ProblemError, ProfileError, SurgeryError
-from dnn_surgery.planning import CodecCost, Link, Measured, Problem, ProblemLayer, TensorCost, plan
+from dnn_surgery.planning import CodecCost, Forbidden, Link, Measured, Problem, ProblemLayer, TensorCost, plan
 from dnn_surgery.profiling.profile import LayerCost, Profile, TensorSize
 from tests.planning.strategies import problems
 
@@ -35,6 +35,7 @@ GOOD: dict[str, Any] = {
         {"name": "b", "inputs": ["a:0", "a:1"], "edge_s": 1, "cloud_s": 4, "output_bytes": 4},
     ],
     "measured": [{"edge": ["in", "a", "b"], "edge_s": 9, "cloud_s": 0}],
+    "forbidden": [{"edge": ["in", "a"], "codecs": {"a:0": "fp16", "a:1": "raw"}}],
 }
 
 
@@ -69,6 +70,7 @@ def test_every_key_is_read() -> None:
             ProblemLayer("b", ("a:0", "a:1"), (TensorCost("b", 4),), 1, 4),
         ),
         measured=(Measured(("in", "a", "b"), 9, 0),),
+        forbidden=(Forbidden(("in", "a"), (("a:0", "fp16"), ("a:1", "raw"))),),
     )
 
 
@@ -137,6 +139,11 @@ NAMED: list[tuple[tuple[Any, ...], Any, str]] = [
     (("measured", 0, "edge"), ["b"], r"measured\[0\] is no partition: 'b' needs 'a'"),
     (("measured", 0, "edge"), ["in", "x"], r"measured\[0\] names an unknown layer 'x'"),
     (("measured", 0, "edge_s"), -1, r"measured\[0\].edge_s is -1"),
+    (("forbidden", 0, "edge"), ["b"], r"forbidden\[0\] is no partition: 'b' needs 'a'"),
+    (("forbidden", 0, "codecs", "a:0"), ..., r"forbidden\[0\] names no codec for 'a:0', which this partition sends"),
+    (("forbidden", 0, "codecs", "in"), "raw", r"names a codec for 'in', which this partition does not send"),
+    (("forbidden", 0, "codecs"), ["a:0"], r"forbidden\[0\].codecs is not an object"),
+    (("forbidden", 0, "codec"), {}, "unknown key 'codec'; did you mean 'codecs'"),
     (("measured",), [{"edge": ["in"], "edge_s": 1, "cloud_s": 1}, {"edge": [], "edge_s": 1, "cloud_s": 1}], "two rows"),
 ]
 

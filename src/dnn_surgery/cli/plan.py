@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plans and prints."""
     from dnn_surgery.planning import plan_tiers
-    from dnn_surgery.planning.algorithms import plan_for
+    from dnn_surgery.planning.algorithms import judged, plan_for
 
     links = _links(arguments)
     goal = _goal(arguments)
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         edge = _up_to(problem, arguments.cut)
         found = problem.cost(edge=edge, link=link, edge_load=goal.edge_load, cloud_load=goal.cloud_load)
-        found = replace(found, objective=goal.objective)
+        found = judged(problem, goal, replace(found, objective=goal.objective))
     if arguments.json:
         print(found.to_json())
     else:

@@ -7,12 +7,13 @@ from dnn_surgery.planning.goal import Goal, Limits, Power, parse_budget
 from dnn_surgery.planning.link import Link
 from dnn_surgery.planning.plan import Plan, Sent
 from dnn_surgery.planning.prices import Prices
-from dnn_surgery.planning.problem import CodecCost, Measured, Problem, ProblemLayer, TensorCost
+from dnn_surgery.planning.problem import CodecCost, Forbidden, Measured, Problem, ProblemLayer, TensorCost
 from dnn_surgery.planning.tiers import Hop, TierPlan, plan_tiers
 
 __all__ = [
     "Algorithm",
     "CodecCost",
+    "Forbidden",
     "Frontier",
     "Goal",
     "Hop",

@@ -6,12 +6,14 @@ import importlib
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from dnn_surgery.errors import InputError
+from dnn_surgery.errors import InfeasibleError, InputError
 from dnn_surgery.model.graph import near
 from dnn_surgery.planning.goal import NO_LIMITS, Goal, Limits, Power
 from dnn_surgery.planning.link import Link
 from dnn_surgery.planning.plan import Objective, Plan
-from dnn_surgery.planning.problem import Problem
+from dnn_surgery.planning.problem import Forbidden, Problem
+from dnn_surgery.planning.ties import TIE
+from dnn_surgery.units import format_duration, format_size
 
 Algorithm = Callable[[Problem, Link, Goal], "Plan | Collection[str]"]
 """An algorithm returns a plan, or just the names of the layers it puts at the edge, which are then scored."""
@@ -103,4 +105,29 @@ def plan_for(problem: Problem, link: Link, goal: Goal, algorithm: str = "exact")
     if not isinstance(found, Plan):
         edge = tuple(found)
         found = problem.cost(edge=edge, link=link, edge_load=goal.edge_load, cloud_load=goal.cloud_load)
-    return replace(found, objective=goal.objective, algorithm=algorithm)
+    return judged(problem, goal, replace(found, objective=goal.objective, algorithm=algorithm))
+
+
+def judged(problem: Problem, goal: Goal, found: Plan) -> Plan:
+    """The plan with its mode at the goal's rate; only `exact` looks at limits and bans itself, so others are checked.
+
+    Raises:
+        InfeasibleError: the plan breaks a limit or is forbidden.
+    """
+    size = {layer.name: layer.param_bytes for layer in problem.layers}
+    for value, limit, what, show in (
+        (sum(size[name] for name in found.edge), goal.limits.edge_param_bytes, "the memory limit", format_size),
+        (found.sent_bytes, goal.limits.frame_bytes, "the limit on the bytes of a frame", format_size),
+        (found.latency_s, goal.limits.deadline_s, "the deadline", format_duration),
+    ):
+        if limit is not None and value > limit * (1 + 1e-9):
+            raise InfeasibleError(
+                f"the plan of {found.algorithm} breaks {what} of {show(limit)}: it needs {show(value)}"
+            )
+    ban = Forbidden(found.edge, tuple((sent.tensor, sent.codec) for sent in found.sent))
+    if any(set(ban.edge) == set(b.edge) and set(ban.codecs) == set(b.codecs) for b in problem.forbidden):
+        raise InfeasibleError(f"the plan of {found.algorithm} is forbidden")
+    if goal.rate_hz is not None and found.mode is None:
+        keeps_up = found.bottleneck_s <= (1 + TIE) / goal.rate_hz
+        return replace(found, mode="light" if keeps_up else "congested")
+    return found

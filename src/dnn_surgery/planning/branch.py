@@ -21,7 +21,7 @@ from dnn_surgery.planning.flow import ROUNDS
 from dnn_surgery.planning.lagrange import Point, Task, Weights, best_weights, first_weights, point_of
 from dnn_surgery.planning.rules import closure
 from dnn_surgery.planning.score import columns_of
-from dnn_surgery.planning.structure import Bools, Floats, Ints, Structure, admissible_measured
+from dnn_surgery.planning.structure import Bools, Floats, Ints, Structure, admissible_measured, is_forbidden
 
 MAX_CUTS = 500
 
@@ -106,8 +106,10 @@ class _Search:
         return bound < self._value * (1 - _CLOSED) and bound <= self._ceiling
 
     def _see(self, point: Point) -> None:
-        """Keeps a partition as the incumbent where it is better [2]."""
+        """Keeps a partition as the incumbent where it is better and not forbidden [2]."""
         chosen = point.ways[self._structure.crossing(point.edge)].tolist()
+        if is_forbidden(self._structure, point.edge, chosen):
+            return
         value = self._task.value(columns_of(self._structure, point.edge, chosen).vector)
         if value < self._value:
             self._best, self._value = point, value
@@ -165,7 +167,7 @@ class _Search:
         return self._split_anyway(node, relaxed, heaviest)
 
     def _split_anyway(self, node: _Node, relaxed: _Relaxed, point: Point) -> list[_Node]:
-        """A single point, but its limits are broken by too little for the weights, or it was measured to cost more."""
+        """A single point, but forbidden, measured to cost more, or breaking limits by too little for the weights."""
         edge, cloud = node.fixed
         free = np.flatnonzero(~edge & ~cloud)
         if len(free):

@@ -69,6 +69,20 @@ class Cuts:
     def __len__(self) -> int:
         return len(self.edge_s)
 
+    def find(self, held: Bools) -> int | None:
+        """The number of the set that is the partition `held` [positions]; None where it is of another segment."""
+        gaps = np.flatnonzero(~held)
+        prefix = int(gaps[0]) if len(gaps) else len(held)
+        stop = self.first + self.size
+        # Position `stop` is the next bottleneck vertex: sets that hold it belong to the next segment.
+        if not self.first <= prefix <= stop or held[stop:].any():
+            return None
+        wanted = np.zeros(len(self.bits), dtype=np.uint64)
+        for element in np.flatnonzero(held[self.first : stop]).tolist():
+            wanted[element // _WORD] |= np.uint64(1 << (element % _WORD))
+        found = np.flatnonzero((self.bits == wanted[:, None]).all(axis=0))
+        return int(found[0]) if len(found) else None
+
     def keep(self, rows: Bools) -> Cuts:
         """Only these sets."""
         return replace(
@@ -164,7 +178,6 @@ class _Sweep:
         self._readers = [sorted(order.position[list(consumers)].tolist()) for consumers in structure.consumers]
         self._waiting = sorted(range(len(self._made)), key=lambda t: -int(self._made[t]))
         self._active: set[int] = set()
-        self._measured = _measured_places(structure, order)
 
     def cuts(self, first: int, stop: int, bits: Words) -> Cuts:
         """The admissible partitions of the segment of positions `first` up to `stop`."""
@@ -182,8 +195,8 @@ class _Sweep:
         tensors = self._tensors(first, stop)
         crossing = np.array([self._crosses(t, first, stop, bits) for t in tensors], dtype=np.bool_)
         crossing = crossing.reshape(len(tensors), bits.shape[1])
-        self._override(first, stop, bits, edge_s, cloud_s)
         cuts = Cuts(first, stop - first, bits, edge_s, cloud_s, param, down, np.array(tensors, np.intp), crossing)
+        self._override(cuts)
         kept = [row for row, t in enumerate(tensors) if not structure.tensors[t].send]
         return cuts.keep(np.asarray(~crossing[kept].any(axis=0))) if kept else cuts
 
@@ -206,26 +219,9 @@ class _Sweep:
                 outside |= ~member(bits, reader - first)
         return here & outside
 
-    def _override(self, first: int, stop: int, bits: Words, edge_s: Floats, cloud_s: Floats) -> None:
+    def _override(self, cuts: Cuts) -> None:
         """Puts the seconds of measured rows in the place of the sums."""
-        for prefix, inside, times in self._measured:
-            # Position `stop` is the next bottleneck vertex: sets that hold it belong to the next segment.
-            if not first <= prefix <= stop or any(place >= stop for place in inside):
-                continue
-            wanted = np.zeros(bits.shape[0], dtype=np.uint64)
-            for place in (*range(first, prefix), *inside):
-                element = place - first
-                wanted[element // _WORD] |= np.uint64(1 << (element % _WORD))
-            found = np.flatnonzero((bits == wanted[:, None]).all(axis=0))
-            edge_s[found], cloud_s[found] = times
-
-
-def _measured_places(structure: Structure, order: Order) -> list[tuple[int, tuple[int, ...], tuple[float, float]]]:
-    """For each measured row: how many positions it holds without a gap, and the further ones it holds."""
-    rows = []
-    for key, times in structure.measured.items():
-        held = np.frombuffer(key, dtype=np.bool_)[order.layers]
-        gaps = np.flatnonzero(~held)
-        prefix = int(gaps[0]) if len(gaps) else len(held)
-        rows.append((prefix, tuple((np.flatnonzero(held[prefix:]) + prefix).tolist()), times))
-    return rows
+        for key, times in self._structure.measured.items():
+            found = cuts.find(np.frombuffer(key, dtype=np.bool_)[self._order.layers])
+            if found is not None:
+                cuts.edge_s[found], cuts.cloud_s[found] = times

@@ -14,7 +14,7 @@ import numpy as np
 from dnn_surgery.errors import InfeasibleError
 from dnn_surgery.planning.branch import MAX_CUTS, Outcome, solve
 from dnn_surgery.planning.dsl import PROVED, check_rules, dsl, relative_gap
-from dnn_surgery.planning.goal import NO_LIMITS, Goal
+from dnn_surgery.planning.goal import Goal
 from dnn_surgery.planning.infeasible import why_infeasible
 from dnn_surgery.planning.lagrange import Task
 from dnn_surgery.planning.link import Link
@@ -48,7 +48,7 @@ def bounded(problem: Problem, link: Link, goal: Goal, *, max_cuts: int = MAX_CUT
     check_rules(structure)
     starts = starting_partitions(structure)
     if goal.rate_hz is None:
-        if goal.objective == "latency" and goal.limits == NO_LIMITS:
+        if goal.objective == "latency" and not goal.limits.given and not structure.forbidden:
             return dsl(problem, link, goal)
         return _solved(structure, link, goal, starts, max_cuts)
     fastest = _solved(structure, link, replace(goal, objective="latency", rate_hz=None), starts, max_cuts)
@@ -91,6 +91,8 @@ def _solved(structure: Structure, link: Link, goal: Goal, starts: Sequence[Bools
 
 def _why(structure: Structure, link: Link, goal: Goal, outcome: Outcome) -> str:
     """Names the limit, from the least value that each limited column alone can have."""
+    if not goal.limits.given and goal.rate_hz is None:
+        return "every partition is forbidden with every choice of codecs"
     if np.isfinite(outcome.bound):
         return f"no partition found that keeps the limits within {outcome.cuts} minimum cuts; there may still be one"
     fewest = structure.dsl.solve(Prices(0.0, 1.0, 0.0)).value

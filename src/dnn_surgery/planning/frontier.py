@@ -239,7 +239,7 @@ def frontier_below(problem: Problem, cap: int = CAP) -> Frontier | None:
     """The frontier, or None where there are more rows than `cap`.
 
     Raises:
-        InfeasibleError: pins contradict each other.
+        InfeasibleError: pins contradict each other, or everything is forbidden.
     """
     structure = problem.structure
     if structure.rules.conflict:
@@ -247,6 +247,8 @@ def frontier_below(problem: Problem, cap: int = CAP) -> Frontier | None:
     table = build(structure, cap)
     if table is None:
         return None
+    if not table.columns.size:
+        raise InfeasibleError("every partition is forbidden with every choice of codecs")
     tensors = np.repeat(np.arange(len(structure.tensors)), np.diff(structure.ways.start))
     return Frontier(
         name=problem.name,

@@ -78,7 +78,7 @@ def build(structure: Structure, cap: int) -> Table | None:
     cuts_seen = rows_seen = 0
     try:
         for cuts in all_cuts(structure, cap):
-            rows = _expand(structure, bundles, cuts, cap - rows_seen)
+            rows = _expand(structure, order, bundles, cuts, cap - rows_seen)
             cuts_seen += len(cuts)
             rows_seen += len(rows.which)
             if rows_seen > cap:
@@ -100,12 +100,17 @@ def build(structure: Structure, cap: int) -> Table | None:
     )
 
 
-def _expand(structure: Structure, bundles: Bundles, cuts: Cuts, cap: int) -> _Rows:
+def _expand(structure: Structure, order: Order, bundles: Bundles, cuts: Cuts, cap: int) -> _Rows:
     """Every set of a segment with every combination of codecs that is not dominated for that set."""
-    if len(structure.ways.codecs) == len(structure.tensors):
+    if len(structure.ways.codecs) == len(structure.tensors) and not structure.forbidden:
         return _expand_plain(structure, cuts)
     patterns, bundle = _patterns(cuts)
-    known = tuple(bundles.of(tuple(pattern)) for pattern in patterns)
+    known = [bundles.of(tuple(pattern)) for pattern in patterns]
+    for key, bans in structure.forbidden.items():
+        found = cuts.find(np.frombuffer(key, dtype=np.bool_)[order.layers])
+        if found is not None:
+            known.append(bundles.without(tuple(patterns[bundle[found]]), bans))
+            bundle[found] = len(known) - 1
     sizes = np.array([len(item) for item in known], dtype=np.intp)
     repeats = sizes[bundle]
     total = int(repeats.sum())
@@ -119,7 +124,7 @@ def _expand(structure: Structure, bundles: Bundles, cuts: Cuts, cap: int) -> _Ro
         for name in ("encode_s", "size_bytes", "decode_s")
     )
     columns = _columns(cuts, which, encode_s, size_bytes, decode_s)
-    return _Rows(cuts, columns, which, known, bundle[which], choice)
+    return _Rows(cuts, columns, which, tuple(known), bundle[which], choice)
 
 
 def _expand_plain(structure: Structure, cuts: Cuts) -> _Rows:

@@ -67,7 +67,7 @@ def plan_tiers(problem: Problem, links: Sequence[Link]) -> TierPlan:
     """The assignment of least latency; `links` are those between neighbouring tiers, the device's first.
 
     Raises:
-        InputError: not one link fewer than there are tiers, or rows are measured (they are of two tiers).
+        InputError: not one link fewer than there are tiers, or partitions are measured or forbidden.
         InfeasibleError: the pins contradict each other.
     """
     structure = problem.structure
@@ -75,8 +75,8 @@ def plan_tiers(problem: Problem, links: Sequence[Link]) -> TierPlan:
     if len(links) != gaps:
         noun = "link" if gaps == 1 else "links"
         raise InputError(f"{problem.name} has {problem.tiers} tiers, so it needs {gaps} {noun}, got {len(links)}")
-    if problem.measured and problem.tiers > 2:
-        raise InputError("measured rows are of two tiers: they cannot be used with more")
+    if problem.measured or problem.forbidden:
+        raise InputError("measured and forbidden partitions are of two tiers: a plan for tiers cannot use them")
     check_rules(structure)
     network = _TierNetwork(structure, links)
     tier, bound = network.solve()
