@@ -6,6 +6,7 @@ import contextlib
 import gc
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -19,7 +20,7 @@ from dnn_surgery.network.link_thread import LinkThread
 @pytest.fixture
 def target() -> Iterator[str]:
     """Listens and never accepts: what connects stays open."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
@@ -62,3 +63,15 @@ def test_closed_it_cannot_be_cut_and_cut_it_refuses(target: str) -> None:
         link.cut()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(split_address(link.address), timeout=60)
+
+
+@pytest.mark.timeout(60)
+def test_cutting_while_connections_are_being_made_ends(target: str) -> None:
+    with link_to(target) as link, contextlib.ExitStack() as clients:
+        for attempt in range(60):
+            for _ in range(5):
+                client = clients.enter_context(socket.create_connection(split_address(link.address), timeout=60))
+                client.sendall(b"x")
+            time.sleep(attempt % 12 * 0.0002)  # so that the cut meets each moment of a connection's beginning
+            link.cut()
+            link.restore()

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 EXAMPLE = "dnn-surgery demo --edge-slowdown 16 --rtt 20ms"
+
+WIDTH = 120
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(demo_record(demo), indent=1))
     else:
-        show_demo(demo, Console())
+        # A pipe has no width; tables that nobody can widen later should not be cut to a terminal's 80 columns.
+        show_demo(demo, Console(width=None if sys.stdout.isatty() else WIDTH))
     sound = demo.answers.equal_results == demo.answers.exact_results
     return 0 if sound and demo.kill.results == demo.kill.equal == demo.kill.frames else 1

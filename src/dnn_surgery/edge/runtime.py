@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from dnn_surgery import codecs as codec_registry
 from dnn_surgery.edge.result import FrameResult
@@ -26,6 +26,7 @@ from dnn_surgery.protocol.client import InferenceClient
 from dnn_surgery.protocol.pending import PendingReply
 
 Clock = Callable[[], float]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class Edge:
         client: the cloud; None keeps everything local.
         codecs: the codec of each boundary tensor that does not travel raw.
         deadline_s: how long the cloud may take for a frame before the edge finishes it.
-        slowdown: emulates a slower device: after computing and encoding for t seconds, waits (slowdown - 1) * t.
+        slowdown: emulates a slower device, which takes so many times as long to compute and encode: all that is done so
+            many times over, since waiting instead would multiply what one cold run took.
         clock: monotonic seconds. sleep: waits that many.
 
     Raises:
@@ -149,9 +151,7 @@ class Edge:
 
     def _start(self, frame: NamedInputs) -> _Taken:
         started_s = self._clock()
-        held = self.head(frame.tensors)
-        payloads, used = self._encode(held)
-        self._slow_down(started_s)
+        held, payloads, used = self._slowly(lambda: self._run_head(frame))
         taken = _Taken(self._count, frame.name, started_s, self._clock() - started_s, held)
         self._count += 1
         remaining = self.head.tensors.remaining
@@ -193,8 +193,7 @@ class Edge:
 
     def _finish_locally(self, taken: _Taken) -> FrameResult:
         before_s = self._clock()
-        outputs = self.tail(taken.held)
-        self._slow_down(before_s)
+        outputs = self._slowly(lambda: self.tail(taken.held))
         now_s = self._clock()
         return FrameResult(
             index=taken.index,
@@ -211,6 +210,10 @@ class Edge:
         taken.pending, taken.failure = None, str(error)
         self.retry.failed(self._clock())
 
+    def _run_head(self, frame: NamedInputs) -> tuple[dict[str, Array], dict[str, Any], dict[str, str]]:
+        held = self.head(frame.tensors)
+        return held, *self._encode(held)
+
     def _encode(self, held: Mapping[str, Array]) -> tuple[dict[str, Any], dict[str, str]]:
         """What goes on the wire: payloads of the tensors that have a codec, arrays of those that travel raw."""
         sent = self.head.tensors.sent
@@ -220,10 +223,15 @@ class Edge:
             payloads[name] = codec_registry.encode(codec, held[name])
         return payloads, used
 
-    def _slow_down(self, since_s: float) -> None:
-        """Makes what was done since then take `slowdown` times as long."""
-        if self.slowdown > 1:
-            self._sleep((self.slowdown - 1) * (self._clock() - since_s))
+    def _slowly(self, work: Callable[[], Result]) -> Result:
+        """Does the work, `slowdown` times over; what is left of a broken factor is waited."""
+        started_s, times = self._clock(), int(self.slowdown)
+        result = work()
+        for _ in range(times - 1):
+            work()
+        if self.slowdown > times:
+            self._sleep((self.slowdown / times - 1) * (self._clock() - started_s))
+        return result
 
 
 def _is_done(taken: _Taken) -> bool:

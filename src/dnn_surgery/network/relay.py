@@ -194,16 +194,21 @@ async def _connect(address: tuple[str, int]) -> socket.socket:
     failure: OSError = ConnectionRefusedError(f"{address[0]} has no address")
     for family, kind, protocol, _, place in await loop.getaddrinfo(*address, type=socket.SOCK_STREAM):
         connection = socket.socket(family, kind, protocol)
+        connection.setblocking(False)
+        attempt = loop.create_task(loop.sock_connect(connection, place))
         try:
-            connection.setblocking(False)
-            await asyncio.wait_for(loop.sock_connect(connection, place), _CONNECT_TIMEOUT_S)
+            # Not asyncio.wait_for: before Python 3.12 it forgets a cancellation that comes as the attempt succeeds.
+            await asyncio.wait({attempt}, timeout=_CONNECT_TIMEOUT_S)
+            if not attempt.done():
+                raise TimeoutError(f"{address[0]} does not answer")
+            attempt.result()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except (OSError, asyncio.TimeoutError) as error:
+        except BaseException as error:
+            await _cancel(attempt)
             connection.close()
-            failure = error if isinstance(error, OSError) else TimeoutError(f"{address} does not answer")
-        except BaseException:
-            connection.close()
-            raise
+            if not isinstance(error, OSError):
+                raise
+            failure = error
         else:
             return connection
     raise failure
