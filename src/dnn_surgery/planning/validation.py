@@ -155,12 +155,13 @@ def _check_name(what: str, name: str) -> None:
 
 
 def _check_number(place: str, key: str, value: float) -> None:
-    if not math.isfinite(value):
+    # Integers may be too large for a float, so they are compared before anything else is asked of them.
+    if value > LARGEST and value != math.inf:
+        raise ProblemError(f"{place}: {key} is more than {LARGEST:g}")
+    if not math.isfinite(max(value, -LARGEST)):
         raise ProblemError(f"{place}: {key} is {value}, expected a finite number")
     if value < 0:
-        raise ProblemError(f"{place}: {key} is negative: {value}")
-    if value > LARGEST:
-        raise ProblemError(f"{place}: {key} is {value:g}, more than {LARGEST:g}")
+        raise ProblemError(f"{place}: {key} is negative")
 
 
 def _unknown(name: str, tensors: dict[str, str], layers: dict[str, ProblemLayer]) -> str:
