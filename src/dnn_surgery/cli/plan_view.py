@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -24,6 +25,7 @@ from dnn_surgery.units import format_bandwidth, format_duration, format_size
 if TYPE_CHECKING:
     from dnn_surgery.planning import Goal, Link, Plan, Problem, TierPlan
 
+_WIDTH = 100
 _BAR = 30
 _SHOWN = 7
 _ROWS = 9
@@ -31,7 +33,7 @@ _ROWS = 9
 
 def show(problem: Problem, link: Link, goal: Goal, plan: Plan) -> None:
     """Prints all there is to say of a plan."""
-    console = Console(highlight=False)
+    console = _console()
     told = explain(problem, link, goal, plan)
     console.print(_question(problem, link, goal), soft_wrap=True)
     console.print(f"[bold]{escape(told.verdict)}[/].", soft_wrap=True)
@@ -46,7 +48,7 @@ def show(problem: Problem, link: Link, goal: Goal, plan: Plan) -> None:
 
 def show_tiers(problem: Problem, plan: TierPlan) -> None:
     """Prints an assignment to tiers."""
-    console = Console(highlight=False)
+    console = _console()
     count = len(plan.tiers)
     proof = "proved optimal" if plan.optimal else f"within {plan.gap:.2g} of the optimum"
     console.print(f"{escape(problem.name)} on {count} tiers: latency {format_duration(plan.latency_s)}, {proof}")
@@ -61,6 +63,11 @@ def show_tiers(problem: Problem, plan: TierPlan) -> None:
             bar = _bar(hop.transfer_s, longest, "yellow")
             table.add_row("  link", f"sends {escape(sent)}", format_duration(hop.transfer_s), bar)
     console.print(table)
+
+
+def _console() -> Console:
+    """As wide as the terminal; elsewhere (a file, a pipe) always the same."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def _question(problem: Problem, link: Link, goal: Goal) -> str:
