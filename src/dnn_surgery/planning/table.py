@@ -18,6 +18,10 @@ from dnn_surgery.planning.pareto import equal_rows, nondominated
 from dnn_surgery.planning.structure import Floats, Ints, Structure
 
 
+# Partitions whose tensors are added up at once, which bounds the memory that takes.
+_BLOCK = 1 << 14
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Rows of the frontier: six columns [6, rows] in the order of `Columns`, the partition and what it sends.
@@ -83,7 +87,7 @@ def build(structure: Structure, cap: int) -> Table | None:
             rows_seen += len(rows.which)
             if rows_seen > cap:
                 return None
-            parts.append(rows.take(_filter(structure, order, [rows])))
+            parts.append(rows if len(rows.which) == 1 else rows.take(_filter(structure, order, [rows])))
     except TooManyCutsError:
         return None
     kept = _filter(structure, order, parts)
@@ -129,12 +133,11 @@ def _expand(structure: Structure, order: Order, bundles: Bundles, cuts: Cuts, ca
 
 def _expand_plain(structure: Structure, cuts: Cuts) -> _Rows:
     """The same where every tensor has a single codec."""
-    added = (structure.ways.encode_s, structure.ways.size_bytes, structure.ways.decode_s)
-    sums = [np.zeros(len(cuts)) for _ in added]
-    for tensor, crosses in zip(cuts.tensors, cuts.crossing, strict=True):
-        for column, values in enumerate(added):
-            if values[tensor]:
-                sums[column] += np.where(crosses, values[tensor], 0.0)
+    ways = structure.ways
+    added = np.array([ways.encode_s, ways.size_bytes, ways.decode_s])[:, cuts.tensors]
+    sums = np.zeros((3, len(cuts)))
+    for start in range(0, len(cuts), _BLOCK):
+        sums[:, start : start + _BLOCK] = added @ cuts.crossing[:, start : start + _BLOCK]
     which = np.arange(len(cuts))
     nothing = np.zeros(len(cuts), dtype=np.intp)
     return _Rows(cuts, _columns(cuts, which, *sums), which, (), nothing, nothing)
