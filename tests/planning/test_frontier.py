@@ -31,6 +31,23 @@ def test_the_filter_keeps_what_nothing_dominates(seed: int, rows: int, columns: 
     assert kept.tolist() == expected
 
 
+@pytest.mark.parametrize("rows", [257, 1500, 9000, 70_000])
+def test_the_filter_on_many_rows(rows: int) -> None:
+    draw = np.random.default_rng(rows)
+    # Small integers: many equal rows, many ties in the sum, few survivors to compare all rows with.
+    table = list(draw.integers(0, 30, (3, rows)).astype(np.float64))
+    group = draw.integers(0, rows // 3, rows)
+    kept = nondominated(table)
+    survivors = np.array([column[kept] for column in table])
+    for row in draw.integers(0, rows, 200):
+        place = np.array([[column[row]] for column in table])
+        beaten = ((survivors <= place).all(axis=0) & (survivors < place).any(axis=0)).any()
+        assert beaten == (row not in kept)
+    same = nondominated([table[0], table[0].max() - table[0], table[1]], group)
+    assert len(same) >= 31
+    assert set(nondominated(table, np.zeros(rows, dtype=np.intp)).tolist()) == set(range(rows))
+
+
 def test_differences_that_vanish_in_a_sum_still_dominate() -> None:
     # Adding 1e-17 to 1 changes nothing: both rows have the same sum, and the worse comes first.
     table = [np.array([1.0, 1.0]), np.array([2e-17, 1e-17]), np.array([1e17, 1e17 + 16])]

@@ -90,7 +90,7 @@ class Bundles:
         """The nondominated rows; of equal ones the first in the order of the codecs' names."""
         kept = nondominated(columns)
         groups = equal_rows([column[kept] for column in columns])
-        if len(np.unique(groups)) == len(kept):
+        if not len(groups) or groups.max() + 1 == len(kept):
             return kept
         best: dict[int, int] = {}
         for row, group in zip(kept.tolist(), groups.tolist(), strict=True):

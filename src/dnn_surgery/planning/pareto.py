@@ -8,6 +8,7 @@ s survivors of N rows of d columns; most rows fall to the first few dozen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,13 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 Bools = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[Any]
 
 # Rows and rivals that are compared at once: the table of both fits the processor's cache.
-_ROWS = 2048
-_RIVALS = 32
+_ROWS = 4096
+_RIVALS = 64
+_RANKED = 1024
+_FEW = 256
 
 
 def nondominated(columns: Sequence[Floats], group: Ints | None = None) -> Ints:
@@ -30,13 +34,15 @@ def nondominated(columns: Sequence[Floats], group: Ints | None = None) -> Ints:
     varying = [column for column in columns if count and column.min() != column.max()]
     if count < 2 or not varying:
         return np.arange(count)
+    if count <= _FEW:
+        return _of_few(varying, group)
     groups = equal_rows(varying) if group is None else group
     total = np.zeros(count)
     for column in varying:
         total += column / column.max()
     order = np.argsort(total, kind="stable")
-    table = np.array([column[order] for column in varying])
-    groups, total = groups[order], total[order]
+    table = _compact([column[order] for column in varying])
+    groups, total = groups[order].astype(np.int32), total[order]
     kept = np.zeros(0, dtype=np.intp)
     for start in range(0, count, _ROWS):
         rows = np.arange(start, min(start + _ROWS, count))
@@ -59,7 +65,24 @@ def equal_rows(columns: Sequence[Floats]) -> Ints:
     return group
 
 
-def _among(table: Floats, groups: Ints, rows: Ints) -> Ints:
+def _of_few(columns: Sequence[Floats], group: Ints | None) -> Ints:
+    """All pairs at once."""
+    beats = np.ones((len(columns[0]), len(columns[0])), dtype=np.bool_)
+    for column in columns:
+        beats &= column[:, None] <= column[None, :]
+    beats &= ~beats.T if group is None else group[:, None] != group[None, :]
+    return np.flatnonzero(~beats.any(axis=0))
+
+
+def _compact(columns: Sequence[Floats]) -> Numbers:
+    """Many rows are compared by rank: the smallest integers that hold the ranks are compared several times faster."""
+    if len(columns[0]) < _RANKED:
+        return np.array(columns)
+    kind = np.uint16 if len(columns[0]) <= np.iinfo(np.uint16).max else np.uint32
+    return np.array([np.unique(column, return_inverse=True)[1].astype(kind) for column in columns])
+
+
+def _among(table: Numbers, groups: Numbers, rows: Ints) -> Ints:
     """Those of `rows` that none before it in the order dominates."""
     kept = [np.zeros(0, dtype=np.intp)]
     while len(rows):
@@ -71,14 +94,14 @@ def _among(table: Floats, groups: Ints, rows: Ints) -> Ints:
     return np.concatenate(kept)
 
 
-def _without_ties(table: Floats, groups: Ints, kept: Ints, total: Floats) -> Ints:
+def _without_ties(table: Numbers, groups: Numbers, kept: Ints, total: Floats) -> Ints:
     """A tiny difference vanishes in a sum: rows of equal sum may dominate one that comes before them."""
     same = np.flatnonzero(total[kept][1:] == total[kept][:-1])
     near = kept[np.unique(np.concatenate((same, same + 1)))]
     return np.setdiff1d(kept, near[_dominated(table, groups, near, near)])
 
 
-def _dominated(table: Floats, groups: Ints, rows: Ints, rivals: Ints) -> Bools:
+def _dominated(table: Numbers, groups: Numbers, rows: Ints, rivals: Ints) -> Bools:
     beats = groups[rivals][:, None] != groups[rows][None, :]
     for column in table:
         np.logical_and(beats, column[rivals][:, None] <= column[rows][None, :], out=beats)

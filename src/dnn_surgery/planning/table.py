@@ -17,7 +17,6 @@ from dnn_surgery.planning.cuts import Cuts, Order, TooManyCutsError, all_cuts, m
 from dnn_surgery.planning.pareto import equal_rows, nondominated
 from dnn_surgery.planning.structure import Floats, Ints, Structure
 
-
 # Partitions whose tensors are added up at once, which bounds the memory that takes.
 _BLOCK = 1 << 14
 
