@@ -36,16 +36,14 @@ def test_the_filter_on_many_rows(rows: int) -> None:
     draw = np.random.default_rng(rows)
     # Small integers: many equal rows, many ties in the sum, few survivors to compare all rows with.
     table = list(draw.integers(0, 30, (3, rows)).astype(np.float64))
-    group = draw.integers(0, rows // 3, rows)
     kept = nondominated(table)
     survivors = np.array([column[kept] for column in table])
     for row in draw.integers(0, rows, 200):
         place = np.array([[column[row]] for column in table])
         beaten = ((survivors <= place).all(axis=0) & (survivors < place).any(axis=0)).any()
         assert beaten == (row not in kept)
-    same = nondominated([table[0], table[0].max() - table[0], table[1]], group)
-    assert len(same) >= 31
-    assert set(nondominated(table, np.zeros(rows, dtype=np.intp)).tolist()) == set(range(rows))
+    few = [column[:2000] for column in table]
+    assert nondominated(few, np.zeros(len(few[0]), dtype=np.intp)).tolist() == list(range(len(few[0])))
 
 
 def test_differences_that_vanish_in_a_sum_still_dominate() -> None:
