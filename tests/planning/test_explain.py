@@ -11,6 +11,7 @@ from dnn_surgery.errors import InfeasibleError
 from dnn_surgery.planning import Goal, Limits, Link, Problem, frontier, plan
 from dnn_surgery.planning.breakpoints import FASTEST_BPS, SLOWEST_BPS, Axis, Stretch, breakpoints
 from dnn_surgery.planning.explain import explain
+from dnn_surgery.planning.parametric import latency_breakpoints
 from tests.planning.brute_force import rows
 from tests.planning.random_problems import random_problem
 from tests.planning.test_exact import POWER, Question
@@ -67,6 +68,26 @@ def test_each_stretch_is_right_all_along(seed: int, axis: Axis) -> None:
             check_stretch(problem, axis, stretch, question)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(["bandwidth", "edge slow-down"]))
+def test_break_points_without_a_frontier_are_the_same(seed: int, axis: Axis) -> None:
+    problem = Problem.from_json(json.dumps(random_problem(seed, measured=False)))
+    if problem.structure.rules.conflict:
+        return
+    link, goal = Link(1e5, 0.5, 1e6), Goal(edge_load=2.0)
+    by_cuts = latency_breakpoints(problem, link, goal, axis)
+    assert by_cuts is not None
+    for stretch in by_cuts:
+        for share in (0.02, 0.5, 0.98):
+            there, load = at(axis, stretch.low * (stretch.high / stretch.low) ** share, link, goal)
+            assert stretch.plan is not None
+            codecs = {sent.tensor: sent.codec for sent in stretch.plan.sent}
+            loads = {"edge_load": load.edge_load, "cloud_load": load.cloud_load}
+            kept = problem.cost(edge=stretch.plan.edge, link=there, codecs=codecs, **loads)
+            best = frontier(problem).plan(there, load)
+            assert kept.latency_s == pytest.approx(best.latency_s, rel=1e-8, abs=1e-290)
+
+
 def test_the_papers_network_flips_where_its_lines_cross(paper: Problem) -> None:
     stretches = breakpoints(frontier(paper), Link(4e6), Goal(), "bandwidth")
     names = [stretch.plan.sent[0].tensor if stretch.plan and stretch.plan.sent else "" for stretch in stretches]
@@ -74,6 +95,9 @@ def test_the_papers_network_flips_where_its_lines_cross(paper: Problem) -> None:
     last, next_to_last = stretches[3].plan, stretches[2].plan
     assert last is not None
     assert next_to_last is not None
+    by_cuts = latency_breakpoints(paper, Link(4e6), Goal(), "bandwidth")
+    assert by_cuts is not None
+    assert [stretch.low for stretch in by_cuts] == pytest.approx([stretch.low for stretch in stretches])
     # Between two cuts: the bytes saved take as long as the seconds that are computed more.
     saved = next_to_last.sent_bytes - last.sent_bytes
     more_s = last.edge_s + last.cloud_s - next_to_last.edge_s - next_to_last.cloud_s
@@ -106,6 +130,13 @@ def test_a_runner_up_keeps_the_goal_too(paper: Problem) -> None:
     if told.runner_up is not None:
         assert told.runner_up.plan.sent_bytes <= 1e5
         assert told.runner_up.plan.bottleneck_s <= 2
+
+
+def test_there_is_no_runner_up_where_only_one_plan_keeps_up(paper: Problem) -> None:
+    goal = Goal(rate_hz=2.5)
+    found = plan(paper, Link(4e6), rate_hz=2.5)
+    assert (found.sent[0].tensor, found.mode) == ("max4", "heavy")
+    assert explain(paper, Link(4e6), goal, found).runner_up is None
 
 
 def test_a_plan_to_the_papers_letter_may_be_impossible() -> None:

@@ -51,6 +51,8 @@ def test_differences_that_vanish_in_a_sum_still_dominate() -> None:
     table = [np.array([1.0, 1.0]), np.array([2e-17, 1e-17]), np.array([1e17, 1e17 + 16])]
     assert nondominated(table[:2]).tolist() == [1]
     assert nondominated(table).tolist() == [0, 1]
+    many = [np.concatenate((column, np.full(500, 2.0))) for column in (np.ones(2), np.array([2e-17, 1e-17]))]
+    assert nondominated(many).tolist() == [1]
 
 
 @settings(max_examples=200, deadline=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -16,10 +16,12 @@ from dnn_surgery.planning.breakpoints import (
     LEAST_SLOWDOWN,
     MOST_SLOWDOWN,
     SLOWEST_BPS,
+    Axis,
     Stretch,
     breakpoints,
 )
 from dnn_surgery.planning.explain import Explanation, Rival, explain, kind_of, title_of
+from dnn_surgery.planning.parametric import latency_breakpoints
 from dnn_surgery.units import format_bandwidth, format_duration, format_size
 
 if TYPE_CHECKING:
@@ -160,13 +162,11 @@ def _rival_figures(goal: Goal, rival: Rival) -> tuple[str, str]:
 
 def _flips(console: Console, problem: Problem, link: Link, goal: Goal) -> None:
     """Where along the bandwidth and the edge's slow-down another plan would be best."""
-    table = problem.frontier
-    if table is None:
+    bandwidths, slowdowns = (_along(problem, link, goal, axis) for axis in get_args(Axis))
+    if bandwidths is None or slowdowns is None:
         console.print("break points: not computed, the graph has too many partitions to list")
         return
     inputs = {layer.name for layer in problem.layers if not layer.inputs}
-    bandwidths = breakpoints(table, link, goal, "bandwidth")
-    slowdowns = breakpoints(table, link, goal, "edge slow-down")
     console.print(
         Group(
             _stretches(
@@ -175,6 +175,14 @@ def _flips(console: Console, problem: Problem, link: Link, goal: Goal) -> None:
             _stretches("by edge slow-down", [(_factor(s), s, s.low <= 1 < s.high) for s in slowdowns], inputs),
         )
     )
+
+
+def _along(problem: Problem, link: Link, goal: Goal, axis: Axis) -> list[Stretch] | None:
+    """By the frontier; without one the least latency's break points can still be computed."""
+    if problem.frontier is not None:
+        return breakpoints(problem.frontier, link, goal, axis)
+    plain = goal.objective == "latency" and goal.rate_hz is None and not goal.limits.given
+    return latency_breakpoints(problem, link, goal, axis) if plain else None
 
 
 def _stretches(title: str, stretches: list[tuple[str, Stretch, bool]], inputs: set[str]) -> RenderableType:

@@ -143,7 +143,7 @@ class _Search:
             ceiling = min(self._value, self._ceiling)
             proposed, reach, mixture = best_weights(task, points, ceiling or 1.0)
             # Weights cannot prove more than `reach`: what is left to gain is small beside what is left to prove.
-            if reach - bound <= max(1e-12 * ceiling, 0.01 * (ceiling - bound)):
+            if reach - bound <= max(1e-12 * ceiling, 0.01 * (ceiling - bound)) or self._cuts >= self._max_cuts:
                 break
             weights = proposed
         return _Relaxed(bound, proposed, points, mixture)

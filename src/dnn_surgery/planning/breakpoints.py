@@ -60,23 +60,31 @@ class _Family:
 
 def breakpoints(table: Frontier, link: Link, goal: Goal, axis: Axis) -> list[Stretch]:
     """The stretches of the axis, from its best end (fast link, fast edge) to its worst."""
-    if axis == "bandwidth":
-        family, start, stop = _over_bandwidth(table, link, goal), 8 / FASTEST_BPS, 8 / SLOWEST_BPS
-    else:
-        family, start, stop = _over_slowdown(table, link, goal), LEAST_SLOWDOWN, MOST_SLOWDOWN
+    family = (_over_bandwidth if axis == "bandwidth" else _over_slowdown)(table, link, goal)
     stretches = []
-    x = start
+    x, stop = span(axis)
     while x < stop:
         row = _best_after(family, x)
         end = stop if row is None else min(stop, _first_change(family, row, x))
-        low, high = (8 / end, 8 / x) if axis == "bandwidth" else (x, end)
         if row is None:
             what = "no plan keeps the limits" if goal.rate_hz is None else "no plan keeps up with the rate"
-            stretches.append(Stretch(low, high, None, what))
+            stretches.append(stretch_of(axis, (x, end), None, what))
         else:
-            stretches.append(Stretch(low, high, table.row(row, link, goal, Verdict(goal.objective, "exact"))))
+            plan = table.row(row, link, goal, Verdict(goal.objective, "exact"))
+            stretches.append(stretch_of(axis, (x, end), plan))
         x = end
     return stretches
+
+
+def span(axis: Axis) -> tuple[float, float]:
+    """The x of the best and the worst end of an axis: seconds of a byte, or the factor on the edge's seconds."""
+    return (8 / FASTEST_BPS, 8 / SLOWEST_BPS) if axis == "bandwidth" else (LEAST_SLOWDOWN, MOST_SLOWDOWN)
+
+
+def stretch_of(axis: Axis, ends: tuple[float, float], plan: Plan | None, reason: str | None = None) -> Stretch:
+    """The stretch between two x, in the axis's own unit."""
+    low, high = (8 / ends[1], 8 / ends[0]) if axis == "bandwidth" else ends
+    return Stretch(low, high, plan, reason)
 
 
 def _over_bandwidth(table: Frontier, link: Link, goal: Goal) -> _Family:

@@ -97,4 +97,4 @@ def _axis(
     largest = max((tensor.size_bytes for tensor in structure.tensors), default=0.0) * link.up_byte_s
     top = float(min(max(1.0, np.ceil(largest / shortest)), 1e12))
     points = min(grid.axis, int(top))
-    return sorted({1.0, *(float(weight) for weight in spread(1.0, top, points))})
+    return [float(weight) for weight in spread(1.0, top, points)]

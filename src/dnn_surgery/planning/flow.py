@@ -36,7 +36,8 @@ _CLOSED = 1e-10
 class Cut:
     """A cut: the nodes on the source's side, its value, and a proved lower bound on every cut's value.
 
-    `widest` is another source side with a minimum value where there are several: the largest, while `side` is smallest.
+    Where several cuts are least, `side` is the smallest source side and `widest` the largest, up to what rounding of
+    the last round hides: the value of `widest` may be a little larger.
     """
 
     side: Bools

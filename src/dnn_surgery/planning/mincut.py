@@ -28,7 +28,7 @@ _FIRST = 2  # nodes 0 and 1 are source and sink; layer i is node 2 + i
 
 @dataclass(frozen=True, eq=False)
 class PricedCut:
-    """The best partition at some prices: `edge` and, where several are best, the one with most edge layers, `widest`.
+    """The best partition at some prices, `edge`; `widest` has more edge layers and costs the same or a little more.
 
     `ways` is the cheapest codec of every tensor. `lower_bound` is proved for all partitions by sums of layer times
     (measured rows are not seen here).
