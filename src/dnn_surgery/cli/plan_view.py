@@ -150,8 +150,8 @@ def _rivals(problem: Problem, goal: Goal, told: Explanation) -> RenderableType:
 
 def _rival_figures(goal: Goal, rival: Rival) -> tuple[str, str]:
     if goal.objective == "throughput":
-        figure = f"{rival.plan.throughput_hz:.3g} frames/s"
-    elif goal.objective == "energy" and goal.power is not None:
+        return f"{rival.plan.throughput_hz:.3g} frames/s", f"{100 / (1 + rival.margin) - 100:+.3g} %"
+    if goal.objective == "energy" and goal.power is not None:
         figure = f"{goal.power.energy_j(rival.plan):.3g} J"
     else:
         figure = format_duration(rival.plan.latency_s)

@@ -116,7 +116,7 @@ class Problem:
 
     @classmethod
     def from_json(cls, text: str, where: str = "problem") -> Problem:
-        """The problem in a JSON document (see the problem file of the documentation).
+        """The problem in a JSON document; its keys are described in ``docs/planning.md``.
 
         Raises:
             ProblemError: naming the place that is wrong.
