@@ -153,3 +153,10 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str, code: i
     assert done.returncode == code
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == (code != 0)
+
+
+def test_the_help_names_every_algorithm() -> None:
+    from dnn_surgery.cli.plan import ALGORITHMS
+    from dnn_surgery.planning.algorithms import BUILT_IN
+
+    assert tuple(ALGORITHMS) == BUILT_IN

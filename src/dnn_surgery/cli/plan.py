@@ -28,12 +28,13 @@ EXAMPLE = "dnn-surgery plan problem.json --bandwidth 5.85Mbit/s --rtt 40ms"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `plan`."""
-    parser.add_argument("what", nargs="?", metavar="PROBLEM | MODEL", help="a problem file, a profile, '-', or a model")
+    from dnn_surgery.cli.model_arguments import MODEL_HELP, add_model_arguments
+
+    what = f"a problem file or a profile (.json, or - for standard input); or a model: {MODEL_HELP}"
+    add_model_arguments(parser, metavar="PROBLEM|MODEL", model_help=what)
     parser.add_argument("--edge", metavar="FILE", help="the device's profile")
     parser.add_argument("--cloud", metavar="FILE", help="the server's profile")
     parser.add_argument("--edge-slowdown", type=float, metavar="FACTOR", help="multiplies the edge's seconds")
-    parser.add_argument("--weights", metavar="FILE", help="weights of the MODEL")
-    parser.add_argument("--trust-model", action="store_true", help="allow a MODEL that is code")
     link = parser.add_argument_group("link", "once for each pair of neighbours where a problem has more than two tiers")
     link.add_argument("--bandwidth", required=True, action="append", metavar="RATE", help="up, such as 5.85Mbit/s")
     link.add_argument("--rtt", action="append", metavar="TIME", help="round trip, such as 40ms (default 0)")
@@ -135,23 +136,23 @@ def _problem(arguments: argparse.Namespace) -> Problem:
     from dnn_surgery.planning import Problem
 
     slowdown = 1.0 if arguments.edge_slowdown is None else arguments.edge_slowdown
-    if arguments.what is None:
+    if arguments.model is None:
         if arguments.edge is None and arguments.cloud is None:
             raise InputError("nothing to plan: give a problem file, a MODEL, or --edge A.json --cloud B.json")
         edge, cloud = _profiles(arguments.edge or arguments.cloud, arguments.cloud or arguments.edge)
         return Problem.from_profiles(edge, cloud, slowdown)
     if arguments.edge or arguments.cloud:
-        raise InputError(f"give either {arguments.what} or profiles (--edge, --cloud), not both")
-    if arguments.what == "-" or Path(arguments.what).suffix == ".json":
-        text = _read(arguments.what)
+        raise InputError(f"give either {arguments.model} or profiles (--edge, --cloud), not both")
+    if arguments.model == "-" or Path(arguments.model).suffix == ".json":
+        text = _read(arguments.model)
         if _schema(text).startswith("dnn-surgery/profile/"):
-            profile = _parse_profile(text, arguments.what)
+            profile = _parse_profile(text, arguments.model)
             return Problem.from_profiles(profile, profile, slowdown)
         if arguments.edge_slowdown is not None:
             raise InputError(
                 "--edge-slowdown is for profiles and models: a problem file says both sides' seconds itself"
             )
-        return Problem.from_json(text, where=arguments.what)
+        return Problem.from_json(text, where=arguments.model)
     profile = _measure(arguments)
     return Problem.from_profiles(profile, profile, slowdown)
 
@@ -169,11 +170,14 @@ def _parse_profile(text: str, where: str) -> Profile:
 
 
 def _measure(arguments: argparse.Namespace) -> Profile:
-    from dnn_surgery.model.reference import load_model
+    from rich.console import Console
+
+    from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.profiling.measure import profile
 
-    print(f"profiling {arguments.what} on this device", file=sys.stderr)
-    return profile(load_model(arguments.what, arguments.weights, trust_model=arguments.trust_model))
+    graph = load_graph(arguments)
+    with Console(stderr=True).status(f"profiling {graph.name} on this device"):
+        return profile(graph, engine=build_engine(graph, arguments))
 
 
 def _read(name: str) -> str:

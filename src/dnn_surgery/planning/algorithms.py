@@ -30,6 +30,7 @@ _ALGORITHMS: dict[str, str | Algorithm] = {
     "edge-only": f"{_ROOM}.baselines:edge_only",
     "cloud-only": f"{_ROOM}.baselines:cloud_only",
 }
+BUILT_IN = tuple(_ALGORITHMS)
 
 
 def names() -> tuple[str, ...]:
