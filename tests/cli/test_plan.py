@@ -51,6 +51,15 @@ def test_every_algorithm_can_be_asked(algorithm: str) -> None:
     assert f"({algorithm})" in done.stdout
 
 
+def test_an_algorithm_of_ones_own_lies_where_one_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def first(problem, link, goal):\n    return [problem.layers[0].name]\n")
+    command = [str(Path(sys.executable).with_name("dnn-surgery")), "plan", PAPER, "--bandwidth", "4Mbit/s", "--json"]
+    command += ["--algorithm", "mine:first"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["edge"] == ["input"]
+
+
 def test_what_cannot_run_is_said() -> None:
     done = dnn_surgery(PAPER, "--bandwidth", "4Mbit/s", "--algorithm", "dsl-paper")
     assert "No partition that can run." in done.stdout
@@ -81,6 +90,8 @@ def test_three_tiers(tmp_path: Path) -> None:
     found = json.loads(dnn_surgery(str(path), *links, "--json").stdout)
     assert found["schema"] == "dnn-surgery/tier-plan/1"
     assert [names[-1] for names in found["tiers"]] == ["max3", "max5", "output"]
+    refused = dnn_surgery(str(path), *links, "--objective", "throughput")
+    assert refused.stderr.startswith("dnn-surgery: error: several tiers are planned for least latency alone")
     shown = dnn_surgery(str(path), *links).stdout
     assert "proved optimal" in shown
     assert "tier 1" in shown

@@ -64,6 +64,16 @@ def test_an_algorithm_of_ones_own(paper: Problem) -> None:
     assert "first-half" in algorithms.names()
 
 
+def nonsense(problem: Problem, link: Link, goal: Goal) -> object:
+    return {"edge": 3}.get("edge") if goal.rate_hz is None else ["in", 3]
+
+
+def test_an_algorithm_that_returns_nonsense() -> None:
+    for rate_hz in (None, 1.0):
+        with pytest.raises(InputError, match="must return a Plan or names of layers"):
+            plan(tiny(), Link(8), rate_hz=rate_hz, algorithm=f"{__name__}:nonsense")
+
+
 def test_names_that_are_no_algorithm() -> None:
     with pytest.raises(InputError, match=r"unknown algorithm 'exat'.*did you mean 'exact'"):
         plan(tiny(), Link(8), algorithm="exat")

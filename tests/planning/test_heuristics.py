@@ -14,7 +14,7 @@ from tests.planning.random_problems import random_problem
 from tests.planning.test_mincut import tiny
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32))
 def test_dsh_keeps_its_proven_ratio(seed: int) -> None:
     document = random_problem(seed, measured=False)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnn_surgery.errors import InfeasibleError, InputError
-from dnn_surgery.planning import Link, Problem, plan, plan_tiers
+from dnn_surgery.planning import Link, Problem, frontier, plan, plan_tiers
 from tests.planning.brute_force import tensors_of
 from tests.planning.random_problems import random_problem, seconds
 
@@ -112,6 +112,13 @@ def test_two_tiers_are_the_usual_plan(seed: int) -> None:
             plan_tiers(problem, [link])
         return
     assert plan_tiers(problem, [link]).latency_s == pytest.approx(expected, rel=1e-9, abs=1e-290)
+
+
+def test_two_tier_algorithms_refuse_more_tiers() -> None:
+    problem = Problem.from_json(json.dumps(tiered(1, 3, 4)[0]))
+    for refused in (lambda: plan(problem, Link(1)), lambda: frontier(problem)):
+        with pytest.raises(InputError, match="has 3 tiers"):
+            refused()
 
 
 def test_as_many_links_as_there_are_gaps(paper: Problem) -> None:

@@ -58,13 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plans and prints."""
-    from dnn_surgery.planning import plan_tiers
+    from dnn_surgery.planning import Goal, plan_tiers
     from dnn_surgery.planning.algorithms import judged, plan_for
 
     links = _links(arguments)
     goal = _goal(arguments)
     problem = _problem(arguments)
     if problem.tiers > 2 or len(links) > 1:
+        if goal != Goal() or arguments.algorithm != "exact" or arguments.cut is not None:
+            raise InputError("several tiers are planned for least latency alone: leave out the goal, algorithm and cut")
         tiered = plan_tiers(problem, links)
         if arguments.json:
             print(tiered.to_json())

@@ -44,6 +44,10 @@ def show(problem: Problem, link: Link, goal: Goal, plan: Plan) -> None:
     console.print(_cut(plan))
     console.print(_figures(goal, plan), soft_wrap=True)
     console.print(_rivals(problem, goal, told))
+    whole = sum(layer.param_bytes for layer in problem.layers)
+    if goal.limits.edge_param_bytes is not None and goal.limits.edge_param_bytes < whole:
+        need = f"it needs {format_size(whole)}"
+        console.print(f"The edge cannot hold the whole model ({need}): frames fail when the link does.", soft_wrap=True)
     if plan.algorithm == "exact":
         _flips(console, problem, link, goal)
 

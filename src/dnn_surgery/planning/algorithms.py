@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from pathlib import Path
 
 from dnn_surgery.errors import InfeasibleError, InputError
 from dnn_surgery.model.graph import near
@@ -66,9 +68,12 @@ def find(name: str) -> Algorithm:
             f"{near(name, _ALGORITHMS)}"
         )
     module, _, function = entry.partition(":")
+    # A user's module lies where the command is typed, as for uvicorn.
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, ValueError, AttributeError) as error:
+    except (ImportError, ValueError, AttributeError, SyntaxError) as error:
         raise InputError(f"cannot load the algorithm {name!r}: {error}") from error
     if not callable(found):
         raise InputError(f"cannot load the algorithm {name!r}: it is no function")
@@ -102,11 +107,22 @@ def plan(
 
 def plan_for(problem: Problem, link: Link, goal: Goal, algorithm: str = "exact") -> Plan:
     """The same as :func:`plan`, for a `Goal`."""
+    if problem.tiers > 2:
+        raise InputError(f"{problem.name} has {problem.tiers} tiers: plan_tiers() plans it, with a link for each gap")
     found = find(algorithm)(problem, link, goal)
     if not isinstance(found, Plan):
-        edge = tuple(found)
+        edge = _names(algorithm, found)
         found = problem.cost(edge=edge, link=link, edge_load=goal.edge_load, cloud_load=goal.cloud_load)
     return judged(problem, goal, replace(found, objective=goal.objective, algorithm=algorithm))
+
+
+def _names(algorithm: str, found: object) -> tuple[str, ...]:
+    """What a user's algorithm returned, if it is names of layers."""
+    if isinstance(found, Collection) and not isinstance(found, str):
+        names = tuple(found)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise InputError(f"the algorithm {algorithm!r} must return a Plan or names of layers, got {type(found).__name__}")
 
 
 def judged(problem: Problem, goal: Goal, found: Plan) -> Plan:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dnn_surgery.errors import InfeasibleError
+from dnn_surgery.errors import InfeasibleError, InputError
 from dnn_surgery.planning.goal import NO_LIMITS, Goal, Limits, Power
 from dnn_surgery.planning.infeasible import why_infeasible
 from dnn_surgery.planning.link import Link
@@ -242,6 +242,8 @@ def frontier_below(problem: Problem, cap: int = CAP) -> Frontier | None:
         InfeasibleError: pins contradict each other, or everything is forbidden.
     """
     structure = problem.structure
+    if problem.tiers > 2:
+        raise InputError(f"{problem.name} has {problem.tiers} tiers: a frontier is of two")
     if structure.rules.conflict:
         raise InfeasibleError(structure.rules.conflict)
     table = build(structure, cap)
