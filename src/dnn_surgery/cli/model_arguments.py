@@ -96,10 +96,8 @@ def build_engine(graph: ModelGraph, arguments: argparse.Namespace) -> Engine:
     """The engine that the flags name.
 
     Raises:
-        InputError: no such engine or device, or no positive number of threads.
+        InputError: no such engine or device, or a number of threads that makes no sense.
     """
     from dnn_surgery.execution.engines import make_engine
 
-    if arguments.threads is not None and arguments.threads < 1:
-        raise InputError(f"--threads must be at least 1, got {arguments.threads}")
     return make_engine(graph, name=arguments.engine, device=arguments.device, threads=arguments.threads)
