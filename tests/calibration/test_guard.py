@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
 from dnn_surgery.calibration.agreement import Agreement
-from dnn_surgery.calibration.guard import Guarded, guard, loses_nothing, same_way
+from dnn_surgery.calibration.guard import Guarded, guard, loses_nothing, planner_of, same_way
 from dnn_surgery.errors import InfeasibleError, InputError
-from dnn_surgery.planning import CodecCost, Link, Plan, Problem
+from dnn_surgery.planning import CodecCost, Link, Plan, Problem, plan
 
 LINK = Link(bandwidth_bps=8e3, rtt_s=0.0)
 PROBLEM = Problem.from_json(
@@ -60,6 +61,18 @@ def test_the_winner_is_verified_and_the_next_best_follows_when_it_fails() -> Non
     assert guarded.passed.agreement == Agreement(400, 400)
     assert guarded.frames_needed == 381
     assert guarded.failed[0].agreement == Agreement(380, 400)
+
+
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+def test_with_the_projects_planner_the_same_plans_win(objective: Literal["latency", "throughput"]) -> None:
+    verifier = agreeing({("a", "int4"): 380, ("a", "int8"): 381, ("b", "int4"): 382, ("in", "raw"): 400})
+    found = guard(
+        planner_of(PROBLEM, lambda problem: plan(problem, LINK, objective=objective)), verifier, accuracy=0.99
+    )
+    assert len(found.failed) == 3
+    assert loses_nothing(found.plan)
+    if objective == "latency":
+        assert same_way(found.plan, guard(brute_force, verifier, accuracy=0.99).plan)
 
 
 def test_a_number_that_is_seen_but_not_proved_is_not_enough() -> None:

@@ -13,6 +13,7 @@ from dnn_surgery import codecs
 from dnn_surgery.calibration.agreement import Agreement, check_accuracy, frames_needed
 from dnn_surgery.errors import InfeasibleError, InputError
 from dnn_surgery.planning.plan import Plan
+from dnn_surgery.planning.problem import Problem
 
 Planner = Callable[[tuple[Plan, ...]], Plan]
 """The best plan that is none of those given: none with the same edge layers and the same codecs."""
@@ -75,6 +76,23 @@ def guard(planner: Planner, verifier: Verifier, *, accuracy: float | None, max_r
         failed.append(Verified(plan, agreement))
     wanted = "exact" if accuracy is None else f"proved at {accuracy:g}"
     raise InfeasibleError(f"none of the {max_rounds} best plans is {wanted}; the last: {describe(failed[-1].plan)}")
+
+
+def planner_of(problem: Problem, find: Callable[[Problem], Plan]) -> Planner:
+    """A planner that forbids in the problem itself what failed, before anything is pruned.
+
+    Args:
+        problem: with all codecs that may be tried.
+        find: the best plan of a problem, such as ``lambda problem: plan(problem, link, rate_hz=20)``.
+    """
+
+    def planner(failed: tuple[Plan, ...]) -> Plan:
+        left = problem
+        for one in failed:
+            left = left.without(one)
+        return find(left)
+
+    return planner
 
 
 def loses_nothing(plan: Plan) -> bool:
