@@ -16,15 +16,20 @@ SCHEMA = "dnn-surgery/profile/1"
 
 @dataclass(frozen=True, slots=True)
 class TensorSize:
-    """A tensor that a layer makes, and its raw size."""
+    """A tensor that a layer makes, its raw size, and the median seconds of its way out of the engine and into it.
+
+    `leave_s`: from the engine's own form to an array; `enter_s`: from an array, as it lies in a message, to that form.
+    """
 
     name: str
     bytes: int
+    leave_s: float = 0.0
+    enter_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer on this device: median seconds, scaled so that all layers add up to `Profile.whole_s`.
+    """One layer on this device: median seconds, scaled so that all layers and `Profile.call_s` add up to its `whole_s`.
 
     `spread_s` is the distance between the quartiles of the measurement, scaled likewise.
     """
@@ -41,6 +46,7 @@ class LayerCost:
 class Profile:
     """What the model with this `fingerprint` costs on one device. `whole_s` is the median of the unsplit model.
 
+    `call_s` is what it costs to call a part, however small it is: it is in `whole_s` and in no layer's seconds.
     `device` (name, kind), `engine` (name, version, threads) and `versions` say where the figures come from.
     """
 
@@ -52,6 +58,7 @@ class Profile:
     whole_spread_s: float
     repeats: int
     warmup: int
+    call_s: float = 0.0
     device: dict[str, str] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -100,7 +107,7 @@ class Profile:
 
 
 _Kind = type | tuple[type, ...]
-_TENSOR: dict[str, _Kind] = {"name": str, "bytes": int}
+_TENSOR: dict[str, _Kind] = {"name": str, "bytes": int, "leave_s": (int, float), "enter_s": (int, float)}
 _LAYER: dict[str, _Kind] = {
     "name": str,
     "inputs": list,
@@ -118,11 +125,12 @@ _PROFILE: dict[str, _Kind] = {
     "whole_spread_s": (int, float),
     "repeats": int,
     "warmup": int,
+    "call_s": (int, float),
     "device": dict,
     "engine": dict,
     "versions": dict,
 }
-_OPTIONAL = {"device", "engine", "versions"}
+_OPTIONAL = {"device", "engine", "versions", "call_s", "leave_s", "enter_s"}
 
 
 def _record(document: Any, where: str) -> Profile:
