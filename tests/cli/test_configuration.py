@@ -86,7 +86,7 @@ def test_every_key_of_the_contract(tmp_path: Path) -> None:
     assert model.reference == str(tmp_path / "yolov8n.onnx")
     assert (model.path, model.labels) == (Path("/weights/yolov8n.pth"), tmp_path / "labels.txt")
     assert model.trust_model is True
-    assert model.preprocess == Preprocess("letterbox", 640, 0.00392157, "rgb")
+    assert model.preprocess == Preprocess("letterbox", (640, 640), 0.00392157, color="rgb")
     assert model.postprocess == Postprocess("detect", 0.25, 0.7)
     assert server.tls == Tls(tmp_path / "ca.pem", tmp_path / "device.pem", tmp_path / "device.key")
     assert server.token_file == tmp_path / "token.txt"

@@ -79,32 +79,38 @@ class PreprocessStage(nn.Module):
         return values if set(does.std) == {1.0} else values / self.std
 
 
-def take_pictures(module: nn.Module, stage: nn.Module | None, *, then: nn.Module | None = None) -> nn.Module:
-    """The same module, its forward now `then(forward(input(picture)))`; `stage` becomes its submodule ``input``.
+def take_pictures(
+    module: nn.Module,
+    stage: nn.Module | None,
+    *,
+    then: nn.Module | None = None,
+    names: tuple[str, str] = ("input", "then"),
+) -> nn.Module:
+    """The same module, its forward now `then(forward(input(picture)))`; both stages become its submodules, so named.
 
     A wrapper would put a prefix before the path of every module, and so before the name of every layer. Here the module
     stays the root: paths and the state dict's names are as before. Without a `stage` the module reads what it did.
 
     Raises:
-        ModelError: the module already has something named ``input`` (or ``then``).
+        ModelError: the module already has something of that name.
     """
-    for name, part in (("input", stage), ("then", then)):
+    for name, part in zip(names, (stage, then), strict=True):
         if part is not None and hasattr(module, name):
-            raise ModelError(f"{type(module).__name__} has an attribute {name!r} of its own, where a stage would stand")
+            raise ModelError(f"{type(module).__name__} has an attribute {name!r} of its own: return example_inputs too")
     # An instance may carry a forward of its own, put there by whoever patched it.
     own_forward = vars(module).pop("forward", None)
     base: type[nn.Module] = type(module)
 
     def forward(self: nn.Module, picture: Tensor) -> Any:
-        read = picture if stage is None else self.get_submodule("input")(picture)
+        read = picture if stage is None else self.get_submodule(names[0])(picture)
         result = base.forward(self, read) if own_forward is None else own_forward(read)
-        return result if then is None else self.get_submodule("then")(result)
+        return result if then is None else self.get_submodule(names[1])(result)
 
     module.__class__ = type(base.__name__, (base,), {"forward": forward, "__module__": base.__module__})
     if stage is not None:
-        module.add_module("input", stage)
+        module.add_module(names[0], stage)
     if then is not None:
-        module.add_module("then", then)
+        module.add_module(names[1], then)
     return module
 
 

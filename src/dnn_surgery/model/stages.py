@@ -51,17 +51,19 @@ def trace_with_stages(
     """
     example = _only_tensor(example_inputs, name)
     detect = postprocess is not None and postprocess.task == "detect"
-    layers = {"detections": ("then",)} if detect else {}
+    names = _free(module, "input"), _free(module, "detections")
+    layers = {names[1]: (names[1],)} if detect else {}
     stage, picture = None, None
     if preprocess is not None:
         if example is not None and example.dtype == torch.uint8:
             raise ModelError(f"{name} reads pictures already; preprocess is for models that do not")
         preprocess = _sized(preprocess, example, fixed=example_is_fixed)
         stage, picture = PreprocessStage(preprocess), preprocess.picture
-        example, layers = example_picture(picture), {"input": ("input",), **layers}
+        example, layers = example_picture(picture), {names[0]: (names[0],), **layers}
     if example is None:
         raise ModelError(f"{name} has no example inputs: say with preprocess how a picture becomes its input")
-    take_pictures(module, stage, then=Detections(postprocess) if detect and postprocess is not None else None)
+    suppression = Detections(postprocess) if detect and postprocess is not None else None
+    take_pictures(module, stage, then=suppression, names=names)
     try:
         graph = trace(module, example, name=name, layers=layers, picture=picture)
     except ModelError as error:
@@ -84,6 +86,13 @@ def with_postprocess(graph: ModelGraph, postprocess: Postprocess | None, *, supp
         made = ", ".join(str(list(shape)) for shape in shapes)
         raise ModelError(f"postprocess: task detect needs an output {show_formats()}, {graph.name} makes {made}")
     return replace(graph, postprocess=replace(postprocess, suppressed=suppressed))
+
+
+def _free(module: nn.Module, name: str) -> str:
+    """The name, with underscores behind it where the module has something of that name already."""
+    while hasattr(module, name):
+        name += "_"
+    return name
 
 
 def _sized(preprocess: Preprocess, example: torch.Tensor | None, *, fixed: bool) -> Preprocess:
