@@ -141,6 +141,9 @@ def _between_stages(
     from dnn_surgery.model.tracing import examples_of
 
     examples = examples_of(program, path.stem)
+    names = program.graph_signature.user_inputs
+    shapes = [getattr(node.meta.get("val"), "shape", ()) for node in program.graph.nodes if node.name in names]
+    varying = [place for place, side in enumerate(shapes[0] if shapes else ()) if not isinstance(side, int)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -149,7 +152,7 @@ def _between_stages(
             lines = str(error).splitlines() or ["no message"]
             raise ModelError(f"{path}: no stage can be put around it: {type(error).__name__}: {lines[0]}") from error
     return trace_with_stages(
-        module, examples, name=path.stem, preprocess=preprocess, postprocess=postprocess, example_is_fixed=True
+        module, examples, name=path.stem, preprocess=preprocess, postprocess=postprocess, varying=varying
     )
 
 

@@ -5,7 +5,7 @@ picture --input: Preprocess--> network --detections: suppression--> [N, detectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,7 @@ def trace_with_stages(
     name: str,
     preprocess: Preprocess | None,
     postprocess: Postprocess | None,
-    example_is_fixed: bool = False,
+    varying: Collection[int] = (1, 2, 3),
 ) -> ModelGraph:
     """The graph of a module between its stages. The module is changed.
 
@@ -44,7 +44,7 @@ def trace_with_stages(
         name: the model's name.
         preprocess: makes the network's input from a picture; None where it reads pictures (or anything else) itself.
         postprocess: its task ``detect`` puts suppression at the end.
-        example_is_fixed: the module reads no other sizes than those of its example.
+        varying: the dimensions of the example in which the module also reads other sizes.
 
     Raises:
         ModelError: the module has several inputs, reads pictures already, cannot be traced, or makes no boxes.
@@ -57,7 +57,7 @@ def trace_with_stages(
     if preprocess is not None:
         if example is not None and example.dtype == torch.uint8:
             raise ModelError(f"{name} reads pictures already; preprocess is for models that do not")
-        preprocess = _sized(preprocess, example, fixed=example_is_fixed)
+        preprocess = _sized(preprocess, example, varying)
         stage, picture = PreprocessStage(preprocess), preprocess.picture
         example, layers = example_picture(picture), {names[0]: (names[0],), **layers}
     if example is None:
@@ -95,12 +95,13 @@ def _free(module: nn.Module, name: str) -> str:
     return name
 
 
-def _sized(preprocess: Preprocess, example: torch.Tensor | None, *, fixed: bool) -> Preprocess:
+def _sized(preprocess: Preprocess, example: torch.Tensor | None, varying: Collection[int]) -> Preprocess:
     if example is None:
         return preprocess.sized_for(None)
-    sides = {"nchw": (2, 3), "nhwc": (1, 2)}[preprocess.layout]
-    free = preprocess.size is not None and not fixed
-    return preprocess.sized_for([None if free and place in sides else side for place, side in enumerate(example.shape)])
+    # Without a size of its own it takes the example's.
+    sides = {"nchw": (2, 3), "nhwc": (1, 2)}[preprocess.layout] if preprocess.size is not None else ()
+    free = set(sides) & set(varying)
+    return preprocess.sized_for([None if place in free else side for place, side in enumerate(example.shape)])
 
 
 def _only_tensor(examples: Any, name: str) -> torch.Tensor | None:
