@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from dnn_surgery.calibration.calibrate import calibrate
+from dnn_surgery.calibration.calibrate import calibrate, calibrated
 from dnn_surgery.calibration.cut_times import CutTimes, measure_cuts
 from dnn_surgery.calibration.cuts import candidate_cuts
 from dnn_surgery.errors import InputError, ProblemError
 from dnn_surgery.planning import Link, Problem
 from dnn_surgery.profiling.measure import profile
+from dnn_surgery.profiling.profile import Profile
 from tests.calibration.clocked_engine import ClockedEngine, graph_of
 
 GRAPH = graph_of({"in": (), "a": ("in",), "b": ("a",), "c": ("b",)}, ["c"])
@@ -68,11 +72,25 @@ def test_a_measured_problem_survives_its_file() -> None:
     assert Problem.from_json(calibrated.to_json()) == calibrated
 
 
+def test_a_profile_brings_its_measured_cuts_into_every_problem(tmp_path: Path) -> None:
+    engine = engine_of()
+    told = profile(GRAPH, engine=engine, repeats=1, warmup=0, clock=engine.clock)
+    times = measure_cuts(engine, [CUT], repeats=1, warmup=0, clock=engine.clock)
+    calibrated(told, times).save(tmp_path / "here.json")
+    read = Profile.load(tmp_path / "here.json")
+    assert read == calibrated(told, times) == calibrated(read, times)
+    cost = Problem.from_profiles(read, told, 8).cost(edge=CUT, link=LINK)
+    assert cost.edge_s == pytest.approx(8 * times[0].head_s)
+    assert cost.cloud_s == pytest.approx(problem_of(engine).cost(edge=CUT, link=LINK).cloud_s)
+
+
 def test_cuts_of_another_model_and_bad_slow_downs_are_refused() -> None:
     problem = problem_of(engine_of())
     times = CutTimes(("in", "b"), 1.0, 1.0, 2.0, 0.0, 0.0, 0.0)
-    with pytest.raises(ProblemError, match="not a partition: 'b' is at the edge but needs 'a'"):
+    with pytest.raises(ProblemError, match="'b'"):
         calibrate(problem, edge=[times])
+    with pytest.raises(ProblemError, match="a measured cut names 'bb', which is no layer"):
+        calibrate(problem, cloud=[replace(times, edge=("in", "bb"))])
     with pytest.raises(InputError, match="slow-down must be positive, got 0"):
         calibrate(problem, edge_slowdown=0)
 

@@ -39,7 +39,14 @@ def test_verify_prints_predicted_beside_measured(tmp_path: Path, capsys: pytest.
     output = capsys.readouterr().out
     assert "predicted against measured" in output
     assert "95th percentile" in output
-    assert Profile.load(path).repeats == 2
+    measured = Profile.load(path)
+    assert measured.repeats == 2
+    # A plan from this file says of a cut what it took.
+    cut = measured.measured[1]
+    assert main(["plan", str(path), "--bandwidth", "1Mbit/s", "--cut", "first.0", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["edge_s"] == pytest.approx(cut.head_s)
+    assert plan["cloud_s"] == pytest.approx(cut.tail_s)
 
 
 def test_verify_as_json_has_every_cut_with_its_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,9 @@ def test_bad_input(graph: ModelGraph, tmp_path: Path) -> None:
 def test_every_fault_in_a_file_is_one_line_that_names_the_place(graph: ModelGraph) -> None:
     sound = json.loads(profile(graph, repeats=1, warmup=0).to_json())
     Profile.from_json(
-        json.dumps({key: value for key, value in sound.items() if key not in ("schema", "versions", "call_s")})
+        json.dumps(
+            {key: value for key, value in sound.items() if key not in ("schema", "versions", "call_s", "measured")}
+        )
     )
     for text, message in (
         ("{", "not JSON"),
@@ -128,6 +130,8 @@ def test_every_fault_in_a_file_is_one_line_that_names_the_place(graph: ModelGrap
         (json.dumps({**sound, "whole_s": -1}), "whole_s must be finite and not negative, got -1"),
         (json.dumps({**sound, "whole_s": float("nan")}), "whole_s must be finite"),
         (json.dumps({**sound, "outputs": [1]}), "outputs: expected names"),
+        (json.dumps({**sound, "measured": [{"edge": ["input"]}]}), r"measured\[0\]: key 'head_s' is missing"),
+        (json.dumps({**sound, "measured": [{"edge": [1], "head_s": 1, "tail_s": 1}]}), r"measured\[0\].edge: expected"),
         (json.dumps({**sound, "call_s": "short"}), "call_s cannot be 'short'"),
     ):
         with pytest.raises(ProfileError, match=message) as raised:

@@ -1,7 +1,8 @@
 """Measure what a model costs on this device, and write it to a profile file.
 
 Plan with two of them: dnn-surgery plan --edge pi.json --cloud server.json --bandwidth 5.85Mbit/s
-With --verify every candidate cut is also run whole, and what was predicted stands beside what was measured.
+With --verify every candidate cut is also run whole: what was predicted stands beside what was measured, and the file
+(-o) holds both, so that a plan for one of these cuts is made from what it took.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     graph = load_graph(arguments)
     engine = build_engine(graph, arguments)
     if arguments.verify:
+        from dnn_surgery.calibration.calibrate import calibrated
         from dnn_surgery.calibration.verification import verify
 
         verification = _with_bar(
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             lambda progress: verify(engine, repeats=arguments.repeats, progress=progress),
         )
         if arguments.output:
-            verification.profile.save(arguments.output)
+            calibrated(verification.profile, verification.times).save(arguments.output)
         _show_verification(verification, as_json=arguments.json)
         return 0
     _show_profile(_measured(engine, arguments.repeats), arguments)

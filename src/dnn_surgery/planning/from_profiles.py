@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from dnn_surgery.errors import InputError, ProfileError
+from dnn_surgery.planning.measured_cuts import with_measured_cuts
 from dnn_surgery.planning.problem import CodecCost, Problem, ProblemLayer, TensorCost
 from dnn_surgery.profiling.profile import LayerCost, Profile
 
@@ -45,7 +46,8 @@ def from_profiles(edge: Profile, cloud: Profile, edge_slowdown: float) -> Proble
                 param_bytes=here.param_bytes,
             )
         )
-    return Problem(name=edge.model, layers=tuple(layers), outputs=edge.outputs)
+    problem = Problem(name=edge.model, layers=tuple(layers), outputs=edge.outputs)
+    return with_measured_cuts(problem, edge=edge.measured, cloud=cloud.measured, edge_slowdown=edge_slowdown)
 
 
 def _tensors(edge: LayerCost, cloud: LayerCost, edge_slowdown: float) -> tuple[TensorCost, ...]:
@@ -71,7 +73,11 @@ def _results_s(layer: LayerCost, results: set[str]) -> float:
 def _check(profile: Profile) -> None:
     """A profile file may hold anything where a number belongs; say so before arithmetic does."""
     for layer in profile.layers:
-        sizes = [(f"bytes of {tensor.name!r}", tensor.bytes) for tensor in layer.outputs]
+        sizes = [
+            (f"{key} of {tensor.name!r}", getattr(tensor, key))
+            for tensor in layer.outputs
+            for key in ("bytes", "leave_s", "enter_s")
+        ]
         for key, value in (("seconds", layer.seconds), ("param_bytes", layer.param_bytes), *sizes):
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 place = f"the profile of {profile.model}: {key} of layer {layer.name!r}"

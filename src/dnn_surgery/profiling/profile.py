@@ -42,11 +42,24 @@ class LayerCost:
     param_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredCut:
+    """A cut as run on this device, arrays in and arrays out.
+
+    `head_s` and `tail_s` are median seconds of the layers `edge`, and of all others.
+    """
+
+    edge: tuple[str, ...]
+    head_s: float
+    tail_s: float
+
+
 @dataclass(frozen=True)
 class Profile:
     """What the model with this `fingerprint` costs on one device. `whole_s` is the median of the unsplit model.
 
     `call_s` is what it costs to call a part, however small it is: it is in `whole_s` and in no layer's seconds.
+    `measured` are cuts that were run whole beside the layers.
     `device` (name, kind), `engine` (name, version, threads) and `versions` say where the figures come from.
     """
 
@@ -59,6 +72,7 @@ class Profile:
     repeats: int
     warmup: int
     call_s: float = 0.0
+    measured: tuple[MeasuredCut, ...] = ()
     device: dict[str, str] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -116,6 +130,7 @@ _LAYER: dict[str, _Kind] = {
     "spread_s": (int, float),
     "param_bytes": int,
 }
+_CUT: dict[str, _Kind] = {"edge": list, "head_s": (int, float), "tail_s": (int, float)}
 _PROFILE: dict[str, _Kind] = {
     "model": str,
     "fingerprint": str,
@@ -126,17 +141,31 @@ _PROFILE: dict[str, _Kind] = {
     "repeats": int,
     "warmup": int,
     "call_s": (int, float),
+    "measured": list,
     "device": dict,
     "engine": dict,
     "versions": dict,
 }
-_OPTIONAL = {"device", "engine", "versions", "call_s", "leave_s", "enter_s"}
+_OPTIONAL = {"device", "engine", "versions", "call_s", "measured", "leave_s", "enter_s"}
 
 
 def _record(document: Any, where: str) -> Profile:
     _check(document, _PROFILE, where)
     layers = tuple(_layer(layer, f"{where}: layers[{index}]") for index, layer in enumerate(document["layers"]))
-    return Profile(**{**document, "layers": layers, "outputs": _names(document["outputs"], f"{where}: outputs")})
+    cuts = enumerate(document.get("measured", ()))
+    return Profile(
+        **{
+            **document,
+            "layers": layers,
+            "outputs": _names(document["outputs"], f"{where}: outputs"),
+            "measured": tuple(_cut(cut, f"{where}: measured[{index}]") for index, cut in cuts),
+        }
+    )
+
+
+def _cut(record: Any, where: str) -> MeasuredCut:
+    _check(record, _CUT, where)
+    return MeasuredCut(**{**record, "edge": _names(record["edge"], f"{where}.edge")})
 
 
 def _layer(record: Any, where: str) -> LayerCost:
