@@ -62,7 +62,7 @@ def detect(
             found = _rows(output[0])
         elif not postprocess.suppressed and detection_format(output.shape) is not None:
             boxes = decode(output[:1], postprocess.confidence)
-            found = boxes[suppress(boxes, postprocess.iou)[:MOST_DETECTIONS]]
+            found = boxes[suppress(boxes, postprocess.iou, most=MOST_DETECTIONS)]
         else:
             continue
         corners = found.corners if placement is None else placement.to_frame(found.corners)
@@ -91,11 +91,11 @@ def decode(output: Array, confidence: float) -> Boxes:
     return Boxes(np.concatenate([middle - half, middle + half], axis=1), best[order], classes[order])
 
 
-def suppress(boxes: Boxes, iou: float) -> NDArray[np.intp]:
-    """The numbers of the boxes that stay, of boxes that are in order of confidence."""
+def suppress(boxes: Boxes, iou: float, *, most: int | None = None) -> NDArray[np.intp]:
+    """The numbers of the boxes that stay (of the first `most` of them), of boxes that are in order of confidence."""
     kept: list[int] = []
     waiting = np.arange(len(boxes.confidence))
-    while len(waiting):
+    while len(waiting) and len(kept) != most:
         first, others = waiting[0], waiting[1:]
         kept.append(int(first))
         covered = (overlaps(boxes.corners[first], boxes.corners[others]) > iou) & (
