@@ -24,27 +24,32 @@ if TYPE_CHECKING:
     from dnn_surgery.model.graph import Layer, ModelGraph, Tensor
     from dnn_surgery.model.reference import load_model
     from dnn_surgery.model.tracing import trace
-    from dnn_surgery.planning import Link, Plan, Problem, plan
+    from dnn_surgery.planning import Frontier, Limits, Link, Plan, Power, Problem, frontier, plan, plan_tiers
     from dnn_surgery.profiling.measure import profile
     from dnn_surgery.profiling.profile import Profile
 
 _HOME = {
     "CloudServer": "cloud.server",
     "Connection": "edge.connection",
+    "Frontier": "planning",
     "Head": "execution.split",
     "Layer": "model.graph",
+    "Limits": "planning",
     "Link": "planning",
     "ModelGraph": "model.graph",
     "Plan": "planning",
+    "Power": "planning",
     "Problem": "planning",
     "Profile": "profiling.profile",
     "SurgeryError": "errors",
     "Tail": "execution.split",
     "Tensor": "model.graph",
     "connect": "edge.connection",
+    "frontier": "planning",
     "load_model": "model.reference",
     "make_engine": "execution.engines",
     "plan": "planning",
+    "plan_tiers": "planning",
     "profile": "profiling.measure",
     "serve": "cloud.server",
     "split": "execution.split",
@@ -54,20 +59,25 @@ _HOME = {
 __all__ = [
     "CloudServer",
     "Connection",
+    "Frontier",
     "Head",
     "Layer",
+    "Limits",
     "Link",
     "ModelGraph",
     "Plan",
+    "Power",
     "Problem",
     "Profile",
     "SurgeryError",
     "Tail",
     "Tensor",
     "connect",
+    "frontier",
     "load_model",
     "make_engine",
     "plan",
+    "plan_tiers",
     "profile",
     "serve",
     "split",

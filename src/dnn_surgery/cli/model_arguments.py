@@ -29,9 +29,11 @@ MODEL_KEYS = (
 )
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """MODEL and its weights, the engine and its device."""
-    parser.add_argument("model", nargs="?", metavar="MODEL", help=MODEL_HELP)
+def add_model_arguments(
+    parser: argparse.ArgumentParser, *, metavar: str = "MODEL", model_help: str = MODEL_HELP
+) -> None:
+    """MODEL (or what else may stand in its place) and its weights, the engine and its device."""
+    parser.add_argument("model", nargs="?", metavar=metavar, help=model_help)
     parser.add_argument("--weights", metavar="FILE", help="a .pth or .safetensors file of the model's state dict")
     parser.add_argument(
         "--trust-model", action="store_true", help="allow a MODEL that is code (a factory, a .pt2 file)"
@@ -122,10 +124,8 @@ def build_engine(graph: ModelGraph, arguments: argparse.Namespace) -> Engine:
     """The engine that the flags name.
 
     Raises:
-        InputError: no such engine or device, or no positive number of threads.
+        InputError: no such engine or device, or a number of threads that makes no sense.
     """
     from dnn_surgery.execution.engines import make_engine
 
-    if arguments.threads is not None and arguments.threads < 1:
-        raise InputError(f"--threads must be at least 1, got {arguments.threads}")
     return make_engine(graph, name=arguments.engine, device=arguments.device, threads=arguments.threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,18 @@ def read_picture(path: Path) -> Pixels:
         SourceError: there is no such file, or it is no picture.
     """
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+        with image:
             upright = ImageOps.exif_transpose(image)
             if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
                 raise SourceError(f"{path}: pictures of more than 8 bits a channel ({upright.mode}) are not supported")
             return np.asarray(upright.convert("RGB"))
     except SourceError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise SourceError(f"{path}: too large a picture: more than {Image.MAX_IMAGE_PIXELS} pixels") from error
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -108,7 +109,7 @@ class Edge:
         clock: Clock = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if slowdown < 1:
+        if not 1 <= slowdown < math.inf:
             raise InputError(f"an emulated slow-down must be at least 1, got {slowdown}")
         layers = tuple(partition)
         self.head, self.tail = Head(engine, layers), Tail(engine, layers)
@@ -134,16 +135,15 @@ class Edge:
         :meth:`__call__`.
         """
         waiting: deque[_Taken] = deque()
-        source, failure = iter(frames), None
+        source = iter(frames)
+        failure: Exception | None = None
         while failure is None:
             try:
-                frame = next(source)
+                waiting.append(self._start(next(source)))
             except StopIteration:
                 break
-            except SurgeryError as error:
+            except Exception as error:  # noqa: BLE001 - raised again once every frame taken in has its answer
                 failure = error
-            else:
-                waiting.append(self._start(frame))
             while waiting and (len(waiting) >= in_flight or _is_done(waiting[0])):
                 yield self._finish(waiting.popleft())
         while waiting:

@@ -80,7 +80,7 @@ def _call(ref: str) -> tuple[nn.Module, Any]:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 result = factory()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(f"factory {ref} failed: {_described(error)}") from error
     else:
         raise ModelError(f"{ref} cannot be called: it is of type {type(factory).__name__}")
@@ -115,6 +115,6 @@ def _import(ref: str) -> Any:
     return found
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

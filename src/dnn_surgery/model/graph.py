@@ -69,6 +69,9 @@ class Program(Protocol):
     def kind(self) -> str:
         """The front end's name."""
 
+    def operators_digest(self) -> bytes:
+        """SHA-256 over every operator that plays a part, its literal arguments and what it reads."""
+
     def parameter_digest(self, name: str) -> bytes:
         """SHA-256 over dtype, shape and bytes of one weight."""
 

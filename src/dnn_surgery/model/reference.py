@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from dnn_surgery.model.preprocess import Preprocess
     from dnn_surgery.model.zoo import ZooEntry
 
+# More is a slip of the pen, which should not end in a machine without memory.
+MAX_CLASSES = 1_000_000
+
 
 def load_model(
     ref: str,
@@ -85,8 +88,8 @@ def _load_zoo(found: ZooEntry, weights: str | Path | None, classes: int | None) 
     from dnn_surgery.model.tracing import trace
 
     classes = found.classes if classes is None else classes
-    if classes < 1:
-        raise ModelError(f"{found.name} needs at least 1 class, got {classes}")
+    if not 1 <= classes <= MAX_CLASSES:
+        raise ModelError(f"{found.name} needs from 1 to {MAX_CLASSES} classes, got {classes}")
     # No memory and no random numbers for weights that are replaced at once.
     with torch.device("meta"):
         module = found.build(classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
@@ -47,7 +48,7 @@ class FrameLines:
     def result(self, result: FrameResult) -> None:
         """Prints one result."""
         self._results.append(result)
-        print(json.dumps(self._record(result)) if self.as_json else self._line(result), flush=True)
+        print(json.dumps(_finite(self._record(result))) if self.as_json else self._line(result), flush=True)
 
     def summary(self) -> None:
         """Prints how the run went, for people."""
@@ -118,3 +119,12 @@ def _thing(found: Detection) -> str:
     """``dog 87.3 % at 12,30 - 200,180``."""
     left, top, right, bottom = (round(side) for side in found.box)
     return f"{found.label} {100 * found.confidence:.1f} % at {left},{top} - {right},{bottom}"
+
+
+def _finite(value: Any) -> Any:
+    """The same with null where JSON has no number (NaN, infinity)."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
