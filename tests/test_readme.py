@@ -46,6 +46,14 @@ def test_the_configuration_file(tmp_path: Path) -> None:
     assert configuration.server.port == 50051
 
 
+def test_the_configuration_of_an_own_network(tmp_path: Path) -> None:
+    path = tmp_path / "configuration.yaml"
+    path.write_text(blocks("yaml")[1], encoding="utf-8")
+    configuration = load_configuration(path)
+    assert configuration.model.preprocess.size == 640
+    assert configuration.model.postprocess.task == "detect"
+
+
 def test_the_printed_plan_is_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     problem = ROOT / "tests" / "planning" / "data" / "paper-tiny-yolov2.json"
     assert main(["plan", str(problem), "--bandwidth", "4Mbit/s"]) == 0

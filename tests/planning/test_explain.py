@@ -132,6 +132,23 @@ def test_a_runner_up_keeps_the_goal_too(paper: Problem) -> None:
         assert told.runner_up.plan.bottleneck_s <= 2
 
 
+def test_a_rival_that_costs_less_but_does_not_keep_the_goal_is_called_so(paper: Problem) -> None:
+    goal = Goal(limits=Limits(frame_bytes=9e4))
+    found = plan(paper, Link(100e6), limits=goal.limits)
+    told = explain(paper, Link(100e6), goal, found)
+    assert told.upload is not None
+    assert told.upload.margin < 0
+    assert told.verdict.endswith("% more latency than uploading the input (which sends too much)")
+    assert told.local is not None
+    assert told.local.flaw is None
+
+
+def test_a_plan_of_another_algorithm_that_does_not_keep_up_speaks_for_itself(paper: Problem) -> None:
+    found = plan(paper, Link(4e6), rate_hz=1, algorithm="edge-only")
+    told = explain(paper, Link(4e6), Goal(rate_hz=1), found)
+    assert "The plan of edge-only does not keep up with 1 frames/s: lower it to 0.5522" in told.verdict
+
+
 def test_there_is_no_runner_up_where_only_one_plan_keeps_up(paper: Problem) -> None:
     goal = Goal(rate_hz=2.5)
     found = plan(paper, Link(4e6), rate_hz=2.5)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import random
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnn_surgery.errors import InfeasibleError, InputError, ProblemError, SurgeryError, UnitError
-from dnn_surgery.planning import CodecCost, Frontier, Goal, Limits, Link, Power, Problem, frontier, parse_budget, plan
+from dnn_surgery.planning import (
+    CodecCost,
+    Frontier,
+    Goal,
+    Limits,
+    Link,
+    Power,
+    Problem,
+    bundles,
+    frontier,
+    parse_budget,
+    plan,
+)
 from dnn_surgery.planning.pareto import nondominated
 from tests.planning.brute_force import partitions
 from tests.planning.random_problems import random_problem
@@ -95,6 +108,16 @@ def test_above_the_cap_a_plan_still_has_its_proof(branches: int, depth: int) -> 
     assert congested.max_rate_hz == pytest.approx(steadiest.throughput_hz)
     with pytest.raises(InfeasibleError, match="no partition keeps the deadline of 1 ms: the least possible is"):
         plan(problem, link, limits=Limits(deadline_s=1e-3))
+
+
+def test_too_many_choices_of_codecs_are_noticed_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "MOST_WORK", 10**5)
+    draw = random.Random(1)
+    names = [layer.name for layer in wide(8).layers]
+    ways = [[CodecCost(f"c{i}", draw.random(), draw.random(), draw.random()) for i in range(6)] for _ in names]
+    problem = wide(8).with_codecs(dict(zip(names, ways, strict=True)))
+    assert problem.frontier is None
+    assert plan(problem, Link(100)).optimal
 
 
 def test_a_small_cap_counts_combinations(paper: Problem) -> None:

@@ -264,6 +264,15 @@ def test_named_codecs_are_scored() -> None:
         problem.cost(edge=[], link=Link(8), codecs={"in": "jpg"})
 
 
+def test_a_later_measured_row_replaces_an_earlier_one_of_the_same_partition() -> None:
+    problem = Problem.from_json(json.dumps(GOOD))
+    again = problem.with_measured([Measured(("a", "b"), 3, 2)])
+    assert again.measured == (Measured(("a", "b"), 3, 2),)
+    assert again.cost(edge=["in", "a", "b"], link=Link(8)).latency_s == 3 + 2
+    with pytest.raises(ProblemError, match="unknown layer 'q'"):
+        problem.with_measured([Measured(("q",), 1, 1)])
+
+
 def profile(seconds: float, fingerprint: str = "f" * 64) -> Profile:
     layers = (
         LayerCost("in", (), (TensorSize("in", 10),), 0.0, 0.0, 0),

@@ -148,7 +148,7 @@ def _rivals(problem: Problem, goal: Goal, told: Explanation) -> RenderableType:
         if rival is not None and rival.plan.edge not in seen:
             seen.add(rival.plan.edge)
             title = title_of(rival.plan, kind_of(rival.plan, inputs))
-            table.add_row(what, Text(title), *_rival_figures(goal, rival))
+            table.add_row(what, Text(title), *_rival_figures(goal, rival), rival.flaw or "")
     return table
 
 

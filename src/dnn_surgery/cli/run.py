@@ -144,7 +144,8 @@ def _frames(source: Source, graph: ModelGraph, limit: int | None) -> Iterator[Na
     for frame in source:
         if limit is not None and frame.index >= limit:
             return
-        yield NamedInputs(frame.name, {picture.tensor: fit(frame.pixels, picture)})
+        height, width = frame.pixels.shape[:2]
+        yield NamedInputs(frame.name, {picture.tensor: fit(frame.pixels, picture)}, (width, height))
 
 
 def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -> Connection:

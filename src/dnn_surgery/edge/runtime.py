@@ -32,10 +32,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class NamedInputs:
-    """A frame as the model takes it: named arrays."""
+    """A frame as the model takes it: named arrays. `frame_size` is its own width and height, before it was fitted."""
 
     name: str
     tensors: Mapping[str, Array]
+    frame_size: tuple[int, int] | None = None
 
 
 @dataclass
@@ -74,6 +75,7 @@ class _Taken:
     held: dict[str, Array]
     pending: PendingReply | None = None
     failure: str | None = None
+    frame_size: tuple[int, int] | None = None
 
 
 class Edge:
@@ -153,6 +155,7 @@ class Edge:
         started_s = self._clock()
         held, payloads, used = self._slowly(lambda: self._run_head(frame))
         taken = _Taken(self._count, frame.name, started_s, self._clock() - started_s, held)
+        taken.frame_size = frame.frame_size
         self._count += 1
         remaining = self.head.tensors.remaining
         if self.client is None or not remaining:
@@ -188,6 +191,7 @@ class Edge:
                     transfer_s=max(0.0, reply.elapsed_s - cloud_s),
                     cloud_s=cloud_s,
                     sent_bytes=reply.bytes_up,
+                    frame_size=taken.frame_size,
                 )
         return self._finish_locally(taken)
 
@@ -204,6 +208,7 @@ class Edge:
             edge_s=taken.edge_s,
             local_s=now_s - before_s,
             failure=taken.failure,
+            frame_size=taken.frame_size,
         )
 
     def _failed(self, taken: _Taken, error: SurgeryError) -> None:

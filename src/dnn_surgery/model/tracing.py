@@ -101,7 +101,7 @@ def from_exported(
     description = Description(name, dict(layers or {}), picture, tuple(labels) if labels else None, tuple(notices))
     with torch.no_grad(), _quiet():
         functional = exported.run_decompositions({})
-        return _Builder(functional, _example(exported, name), description).build()
+        return _Builder(functional, examples_of(exported, name), description).build()
 
 
 class _Builder:
@@ -427,7 +427,12 @@ def _fast_path_notices(module: torch.nn.Module) -> tuple[str, ...]:
     )
 
 
-def _example(exported: ExportedProgram, name: str) -> list[Any]:
+def examples_of(exported: ExportedProgram, name: str) -> list[Any]:
+    """The inputs that a program was exported with, in their order.
+
+    Raises:
+        ModelError: it was exported without.
+    """
     if exported.example_inputs is None:
         raise ModelError(f"{name} was exported without example inputs")
     arguments, keywords = exported.example_inputs

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dnn_surgery.planning.cuts import TooManyCutsError
 from dnn_surgery.planning.pareto import equal_rows, nondominated
 from dnn_surgery.planning.structure import Floats, Ints, Structure
 
@@ -28,6 +29,9 @@ class Bundle:
         return len(self.encode_s)
 
 
+MOST_WORK = 3 * 10**8
+"""Comparing the combinations of all bundles pairwise may take this many comparisons: some seconds."""
+
 _COLUMNS = ("encode_s", "size_bytes", "decode_s")
 _NONE = np.zeros(0)
 _EMPTY = Bundle(np.zeros(1), np.zeros(1), np.zeros(1), np.zeros((1, 0), dtype=np.intp))
@@ -40,14 +44,23 @@ class Bundles:
         self._ways = structure.ways
         self._names = np.array([codec.name for codec in structure.ways.codecs], dtype=object)
         self._known: dict[tuple[int, ...], Bundle] = {(): _EMPTY}
+        self._work = 0
 
     def of(self, tensors: tuple[int, ...]) -> Bundle:
-        """The bundle of these tensors (numbers in increasing order)."""
+        """The bundle of these tensors (numbers in increasing order).
+
+        Raises:
+            TooManyCutsError: this and all bundles before took more work than a frontier is worth.
+        """
         length = len(tensors)
         while tensors[:length] not in self._known:
             length -= 1
         for end in range(length, len(tensors)):
-            self._known[tensors[: end + 1]] = self._extended(self._known[tensors[:end]], tensors[end])
+            bundle = self._extended(self._known[tensors[:end]], tensors[end])
+            self._known[tensors[: end + 1]] = bundle
+            self._work += len(bundle) ** 2
+            if self._work > MOST_WORK:
+                raise TooManyCutsError
         return self._known[tensors]
 
     def without(self, tensors: tuple[int, ...], banned: Collection[tuple[int, ...]]) -> Bundle:

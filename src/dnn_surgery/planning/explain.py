@@ -22,10 +22,14 @@ _LEADING = 200
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """Another plan, and how much more of the objective it costs, relatively (0.5: half as much again)."""
+    """Another plan, and how much more of the objective it costs, relatively (0.5: half as much again).
+
+    `flaw` says what of the goal it does not keep: a rival may cost less and still be none.
+    """
 
     plan: Plan
     margin: float
+    flaw: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +83,15 @@ def title_of(plan: Plan, kind: Kind) -> str:
 
 def _verdict(plan: Plan, kind: Kind, goal: Goal, local: Rival | None, upload: Rival | None) -> str:
     parts = [
-        _compared(goal, rival, what)
+        _compared(goal, rival, what) + (f" (which {rival.flaw})" if rival.flaw else "")
         for rival, what in ((local, "staying local"), (upload, "uploading the input"))
         if rival is not None
     ]
     sentence = title_of(plan, kind) + (f": {' and '.join(parts)}" if parts else "")
     sentence = sentence[0].upper() + sentence[1:]
     if plan.mode == "congested":
-        return f"{sentence}. No plan keeps up with {goal.rate_hz:.4g} frames/s: lower it to {plan.max_rate_hz:.4g}"
+        who = "No plan keeps" if plan.algorithm == "exact" else f"The plan of {plan.algorithm} does not keep"
+        return f"{sentence}. {who} up with {goal.rate_hz:.4g} frames/s: lower it to {plan.max_rate_hz:.4g}"
     return sentence
 
 
@@ -110,7 +115,21 @@ def _baseline(
         return None
     if rival.edge == plan.edge:
         return None
-    return Rival(rival, _margin(goal, rival, plan))
+    return Rival(rival, _margin(goal, rival, plan), _flaw(problem, goal, rival))
+
+
+def _flaw(problem: Problem, goal: Goal, rival: Plan) -> str | None:
+    """What of the goal a rival does not keep."""
+    size = {layer.name: layer.param_bytes for layer in problem.layers}
+    for value, limit, flaw in (
+        (rival.bottleneck_s, None if goal.rate_hz is None else 1 / goal.rate_hz, "does not keep up"),
+        (rival.latency_s, goal.limits.deadline_s, "misses the deadline"),
+        (rival.sent_bytes, goal.limits.frame_bytes, "sends too much"),
+        (sum(size[name] for name in rival.edge), goal.limits.edge_param_bytes, "needs too much memory"),
+    ):
+        if limit is not None and value > limit * (1 + 1e-9):
+            return flaw
+    return None
 
 
 def _runner_up(table: Frontier | None, link: Link, goal: Goal, plan: Plan) -> Rival | None:

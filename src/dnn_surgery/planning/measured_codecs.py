@@ -20,7 +20,8 @@ def with_measured_codecs(
     """The problem with the codecs that the edge measured, beside the ways that its tensors have.
 
     Bytes are the mean over the edge's frames. Encoding is the edge's, times the slow-down; decoding is the cloud's. A
-    cloud that did not measure a codec is taken to decode as fast as the edge without its slow-down.
+    cloud that did not measure a codec is taken to decode as fast as the edge without its slow-down. What raw costs (a
+    tensor's way out of one engine and into the other) comes on top: codecs are measured on arrays.
 
     Args:
         problem: made from the same profiles.
@@ -44,7 +45,9 @@ def with_measured_codecs(
         if any(way.name == one.codec for way in known):
             raise ProfileError(f"the profile has codec {one.codec!r} of tensor {one.tensor!r} twice")
         seconds = decode_s.get((one.tensor, one.codec), one.decode_s)
-        known.append(CodecCost(one.codec, one.mean_bytes, one.encode_s * edge_slowdown, seconds))
+        raw = next((way for way in ways[one.tensor] if way.name == "raw"), CodecCost("raw", 0.0))
+        encode_s = one.encode_s * edge_slowdown + raw.encode_s
+        known.append(CodecCost(one.codec, one.mean_bytes, encode_s, seconds + raw.decode_s))
     return problem.with_codecs({name: (*_others(ways[name], new), *new) for name, new in added.items()})
 
 

@@ -193,7 +193,8 @@ class Problem:
 
     def with_measured(self, rows: Iterable[Measured]) -> Problem:
         """The same problem with these whole heads and tails; a row replaces an earlier one of the same partition."""
-        merged = {frozenset(row.edge): row for row in (*self.measured, *rows)}
+        inputs = frozenset(layer.name for layer in self.layers if not layer.inputs)
+        merged = {inputs.union(row.edge): row for row in (*self.measured, *rows)}
         return replace(self, measured=tuple(merged.values()))
 
     def without(self, plan: Plan) -> Problem:

@@ -108,7 +108,14 @@ def _expand(structure: Structure, order: Order, bundles: Bundles, cuts: Cuts, ca
     if len(structure.ways.codecs) == len(structure.tensors) and not structure.forbidden:
         return _expand_plain(structure, cuts)
     patterns, bundle = _patterns(cuts)
-    known = [bundles.of(tuple(pattern)) for pattern in patterns]
+    known = []
+    total = 0
+    for pattern, users in zip(patterns, np.bincount(bundle), strict=True):
+        known.append(bundles.of(tuple(pattern)))
+        # Checked as they come: the next bundle may take longer than all before it.
+        total += len(known[-1]) * int(users)
+        if total > cap:
+            raise TooManyCutsError
     for key, bans in structure.forbidden.items():
         found = cuts.find(np.frombuffer(key, dtype=np.bool_)[order.layers])
         if found is not None:
@@ -117,8 +124,6 @@ def _expand(structure: Structure, order: Order, bundles: Bundles, cuts: Cuts, ca
     sizes = np.array([len(item) for item in known], dtype=np.intp)
     repeats = sizes[bundle]
     total = int(repeats.sum())
-    if total > cap:
-        raise TooManyCutsError
     which = np.repeat(np.arange(len(cuts)), repeats)
     choice = np.arange(total) - np.repeat(np.cumsum(repeats) - repeats, repeats)
     place = (np.cumsum(sizes) - sizes)[bundle][which] + choice
