@@ -115,11 +115,16 @@ class _Search:
             self._best, self._value = point, value
 
     def _measured(self, ways: Ints) -> list[Point]:
-        """Bounds are made of sums: what was measured to cost less has to be seen with all its codecs."""
+        """Bounds are made of sums: what was measured to cost less has to be seen with all its codecs.
+
+        A choice that a forbidden one dominates is among them.
+        """
         bundles, points = Bundles(self._structure), []
         for edge in admissible_measured(self._structure):
             crossing = self._structure.crossing(edge)
-            for chosen in bundles.of(tuple(crossing.tolist())).ways:
+            bans = self._structure.forbidden.get(edge.tobytes(), frozenset())
+            tensors = tuple(crossing.tolist())
+            for chosen in (bundles.without(tensors, bans) if bans else bundles.of(tensors)).ways:
                 mixed = ways.copy()
                 mixed[crossing] = chosen
                 points.append(point_of(self._structure, edge, mixed))

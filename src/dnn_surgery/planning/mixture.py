@@ -36,7 +36,8 @@ class Mixture:
 def best_mixture(cost: Floats, stages: Floats, violations: Floats, heaviest: float) -> Mixture:
     """Solves the program for cost [points], stages [points, stages], violations [points, limits] and M = `heaviest`.
 
-    Where the pivots run out the mixture so far is returned: feasible, though perhaps not the best.
+    Where the pivots run out, or rounding ends them, the mixture so far is returned: feasible, though perhaps not the
+    best.
     """
     count, kinds, limits = len(cost), stages.shape[1], violations.shape[1]
     rows = kinds + limits + 1
@@ -85,8 +86,15 @@ def _start(cost: Floats, stages: Floats, violations: Floats, heaviest: float) ->
 
 def _pivot(matrix: Floats, price: Floats, right: Floats, basis: Ints) -> tuple[Floats, Floats]:
     """The primal simplex method; changes `basis` and returns its values and the dual prices."""
+    sound = basis.copy()
     for step in range(_PIVOTS):
-        inverse = np.linalg.inv(matrix[:, basis])
+        try:
+            inverse = np.linalg.inv(matrix[:, basis])
+        except np.linalg.LinAlgError:
+            # Rounding let a column in that others make up; the first basis is a triangle and cannot be singular.
+            basis[:] = sound
+            break
+        sound = basis.copy()
         values = inverse @ right
         duals = price[basis] @ inverse
         reduced = price - duals @ matrix
