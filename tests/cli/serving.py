@@ -39,7 +39,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    # The sources that these tests run on, wherever an installed package points.
+    paths = os.pathsep.join((str(REPOSITORY / "src"), str(REPOSITORY)))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
 
 
 @contextmanager

@@ -23,8 +23,12 @@ _TINY_BYTES = 256
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Neighbouring layers: computes `outputs` (the boundary behind it, and results of the model) from `inputs`."""
+    """Neighbouring layers: computes `outputs` (of the boundary behind it, and results of the model) from `inputs`.
 
+    `boundary` is all that crosses the border before it, also what only a later segment reads.
+    """
+
+    boundary: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     param_bytes: int
@@ -39,7 +43,7 @@ class Chain:
     def steps(self, inputs: Collection[str], outputs: Collection[str]) -> range | None:
         """The segments that compute `outputs` from `inputs`; None if that is not a stretch of the chain."""
         given, wanted = set(inputs), set(outputs) - set(inputs)
-        starts = [index for index, segment in enumerate(self.segments) if set(segment.inputs) == given]
+        starts = [index for index, segment in enumerate(self.segments) if set(segment.boundary) == given]
         for start in starts:
             missing = set(wanted)
             for index in range(start, len(self.segments)):
@@ -70,8 +74,8 @@ def make_chain(graph: ModelGraph, *, max_segments: int = MAX_SEGMENTS) -> Chain:
         after = _crossing(graph, border)
         outputs = tuple(tensor for tensor in made if tensor in after or tensor in graph.outputs)
         reads = {tensor for layer in inside for tensor in layer.inputs}
-        inputs = tuple(tensor for tensor in before if tensor in reads or tensor in after)
-        segments.append(Segment(inputs, outputs, sum(layer.param_bytes for layer in inside)))
+        inputs = tuple(tensor for tensor in before if tensor in reads)
+        segments.append(Segment(before, inputs, outputs, sum(layer.param_bytes for layer in inside)))
         previous, before = border, after
     return Chain(tuple(segments))
 
@@ -92,7 +96,7 @@ def _bottlenecks(graph: ModelGraph) -> list[int]:
     for index, layer in enumerate(graph.layers):
         last_read.update(dict.fromkeys(layer.inputs, index))
     found, open_tensors = [], list[str]()
-    free = {tensor for tensor in graph.inputs}
+    free = set(graph.inputs)
     for index, layer in enumerate(graph.layers[:-1]):
         open_tensors = [tensor for tensor in open_tensors if last_read[tensor] > index]
         open_tensors += [tensor for tensor in layer.outputs if last_read.get(tensor, -1) > index]
