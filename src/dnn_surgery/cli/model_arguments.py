@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
 
-MODEL_HELP = "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; or package.module:factory"
+MODEL_HELP = (
+    "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; or package.module:factory"
+)
 
 
 # The keys of a configuration file that every command with a MODEL acts on.

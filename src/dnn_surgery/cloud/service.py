@@ -18,7 +18,14 @@ from typing import TypeVar
 from dnn_surgery import codecs
 from dnn_surgery.cloud.load import LoadMeter
 from dnn_surgery.cloud.tails import DEFAULT_MAX_TAILS, Tails
-from dnn_surgery.errors import FingerprintError, NotReadyError, ProfileError, TensorError, UnknownModelError, UnreachableError
+from dnn_surgery.errors import (
+    FingerprintError,
+    NotReadyError,
+    ProfileError,
+    TensorError,
+    UnknownModelError,
+    UnreachableError,
+)
 from dnn_surgery.execution.engine import Array, Engine, check_array
 from dnn_surgery.model.graph import near
 from dnn_surgery.profiling.profile import Profile

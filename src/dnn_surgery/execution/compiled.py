@@ -81,7 +81,9 @@ class CompiledParts:
         try:
             # Room is made before, not after: memory never holds more than the budget.
             with self._lock:
-                while self._sessions and sum(size for _, size in self._sessions.values()) + size_bytes > self.budget_bytes:
+                while (
+                    self._sessions and sum(size for _, size in self._sessions.values()) + size_bytes > self.budget_bytes
+                ):
                     self._sessions.popitem(last=False)
             session = build()
         except SurgeryError as error:

@@ -80,7 +80,7 @@ class OnnxEngine(Engine):
             threads=self._threads,
         )
         self._source = PartSource(cached(graph.fingerprint, self._write))
-        self._reference = make_reference(graph, self._source, threads=self._threads)
+        self.reference = make_reference(graph, self._source, threads=self._threads)
         self.chain: Chain = make_chain(graph)
         self._segments: dict[int, Any] = {}
         self.compiled = CompiledParts(budget_bytes=budget_bytes)
@@ -101,7 +101,7 @@ class OnnxEngine(Engine):
     def prepare(self) -> None:
         """Builds the chain: one session a segment."""
         names = [name for segment in self.chain.segments for name in (*segment.inputs, *segment.outputs)]
-        reference = self._reference(tuple(dict.fromkeys(names)))
+        reference = self.reference(tuple(dict.fromkeys(names)))
         for index, segment in enumerate(self.chain.segments):
             if index not in self._segments:
                 self._segments[index] = self._build(segment.inputs, segment.outputs, reference)
@@ -118,7 +118,7 @@ class OnnxEngine(Engine):
 
     def example(self) -> dict[str, Array]:
         """See :meth:`Engine.example`."""
-        return dict(self._reference(self.graph.inputs))
+        return dict(self.reference(self.graph.inputs))
 
     def to_native(self, name: str, array: Array) -> Array:
         """See :meth:`Engine.to_native`."""
@@ -147,12 +147,14 @@ class OnnxEngine(Engine):
                 session = self._shared[key] = self._build(*key)
             return session
 
-    def _build(self, inputs: Sequence[str], outputs: Sequence[str], reference: Mapping[str, Array] | None = None) -> Any:
+    def _build(
+        self, inputs: Sequence[str], outputs: Sequence[str], reference: Mapping[str, Array] | None = None
+    ) -> Any:
         made = tuple(name for name in outputs if name not in inputs)
         session = make_session(
             self._source.extract(inputs, made), self._source.folder, threads=self._threads, providers=self._providers
         )
-        reference = reference or self._reference((*inputs, *made))
+        reference = reference or self.reference((*inputs, *made))
         results = session.run(list(made), {name: reference[name] for name in inputs})
         found = {name: deviation(value, reference[name]) for name, value in zip(made, results, strict=True)}
         worst = max(found, key=found.__getitem__)

@@ -32,7 +32,9 @@ def export(graph: ModelGraph, folder: Path) -> None:
     engine = TorchEngine(graph, device="cpu")
     example = engine.example()
     varying = {
-        f"input_{index}": {dim: torch.export.Dim.DYNAMIC for dim, size in enumerate(graph.tensors[name].shape) if size is None}
+        f"input_{index}": {
+            dim: torch.export.Dim.DYNAMIC for dim, size in enumerate(graph.tensors[name].shape) if size is None
+        }
         for index, name in enumerate(graph.inputs)
     }
     module = engine.module(graph.inputs, names)
@@ -46,7 +48,9 @@ def export(graph: ModelGraph, folder: Path) -> None:
                 dynamic_shapes=tuple(varying.values()) if any(varying.values()) else None,
             )
         except ImportError as error:
-            raise ModelError("PyTorch models on ONNX Runtime need onnxscript: pip install dnn-surgery[onnx-export]") from error
+            raise ModelError(
+                "PyTorch models on ONNX Runtime need onnxscript: pip install dnn-surgery[onnx-export]"
+            ) from error
         except Exception as error:  # the exporter raises whatever its passes do
             text = " ".join(str(error.__cause__ or error).split())[:200]
             raise ModelError(f"{graph.name} cannot be exported to ONNX: {type(error).__name__}: {text}") from error

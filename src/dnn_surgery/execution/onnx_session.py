@@ -80,4 +80,6 @@ def make_session(
     try:
         return ort.InferenceSession(model, options, providers=list(providers))
     except Exception as error:  # the runtime's errors have no common root
-        raise ModelError(f"ONNX Runtime {ort.__version__} does not take the model: {' '.join(str(error).split())[:300]}") from error
+        raise ModelError(
+            f"ONNX Runtime {ort.__version__} does not take the model: {' '.join(str(error).split())[:300]}"
+        ) from error

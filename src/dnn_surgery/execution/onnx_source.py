@@ -34,7 +34,9 @@ class PartSource:
         try:
             graph = ir.convenience.extract(self._model.graph, list(inputs), list(outputs))
         except ValueError as error:
-            raise ModelError(f"cannot cut the ONNX model to {', '.join(inputs)} -> {', '.join(outputs)}: {error}") from error
+            raise ModelError(
+                f"cannot cut the ONNX model to {', '.join(inputs)} -> {', '.join(outputs)}: {error}"
+            ) from error
         self._type_inputs(graph)
         part = ir.Model(graph, ir_version=self._model.ir_version)
         part.opset_imports.update(self._model.opset_imports)
@@ -44,4 +46,3 @@ class PartSource:
         for value in graph.inputs:
             if value.type is None:
                 raise ModelError(f"the type of tensor {value.name!r} is not known, so no part can begin with it")
-

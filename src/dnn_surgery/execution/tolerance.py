@@ -9,6 +9,10 @@ from dnn_surgery.execution.engine import Array
 # Engines that fuse and reorder sums differ by up to some 1e-5 of the range; what is beyond this is another result.
 TOLERANCE = 1e-3
 
+# Rounding of numbers near 1 shows as some 1e-7, however small the result: a detector's map of probabilities that sees
+# nothing has a range of 1e-5. Ranges below this one count as this one.
+_LEAST_RANGE = 1e-3
+
 
 def deviation(value: Array, reference: Array) -> float:
     """The largest difference, relative to the reference's range; for whole numbers the share that differs.
@@ -29,5 +33,5 @@ def deviation(value: Array, reference: Array) -> float:
         return 0.0
     one, other = one[finite], other[finite]
     # Of a constant tensor the range is nothing; then its size is the measure.
-    measure = float(other.max() - other.min()) or float(np.abs(other).max()) or 1.0
+    measure = max(float(other.max() - other.min()) or float(np.abs(other).max()), _LEAST_RANGE)
     return float(np.abs(one - other).max()) / measure

@@ -103,7 +103,9 @@ def _may_travel(value: ir.Value) -> bool:
 def _example(value: ir.Value, source: np.random.Generator) -> Array:
     dtype, shape = dtype_name(value), open_shape(value)
     if dtype not in _DTYPES or shape is None:
-        raise ModelError(f"input {value.name!r} is {value.type} {value.shape}; a tensor of numbers with a rank is needed")
+        raise ModelError(
+            f"input {value.name!r} is {value.type} {value.shape}; a tensor of numbers with a rank is needed"
+        )
     sizes = tuple(_open_size(shape, index) if size is None else size for index, size in enumerate(shape))
     if dtype == "uint8":
         return source.integers(0, 256, sizes).astype(np.uint8)
