@@ -150,7 +150,7 @@ def test_engine_and_device_are_checked(tmp_path: Path) -> None:
     engine = make_engine(graph, threads=1)
     assert (engine.info.name, engine.info.device, engine.info.threads) == ("onnxruntime", "cpu", 1)
     assert make_engine(graph, providers=["CPUExecutionProvider"]).info.device == "cpu"
-    with pytest.raises(InputError, match="no device 'TensorrtExecutionProvider' here: this ONNX Runtime has .*CPU"):
+    with pytest.raises(InputError, match=r"no device 'TensorrtExecutionProvider' here: this ONNX Runtime has .*CPU"):
         make_engine(graph, providers=["TensorrtExecutionProvider"])
     with pytest.raises(InputError, match="the torch engine runs graphs traced from PyTorch, not from onnx"):
         make_engine(graph, name="torch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +18,7 @@ from dnn_surgery.model.reference import load_model
 from tests.onnx_files import branching_model, small_model
 
 
-def saved(model: onnx.ModelProto, folder: Path, **options: object) -> str:
+def saved(model: onnx.ModelProto, folder: Path, **options: Any) -> str:
     path = folder / "model.onnx"
     onnx.save(model, path, **options)
     return str(path)
@@ -30,13 +31,13 @@ def load(model: onnx.ModelProto, folder: Path) -> ModelGraph:
 def test_names_shapes_and_weights_are_the_files(tmp_path: Path) -> None:
     graph = load(small_model(), tmp_path)
     assert (graph.name, graph.inputs, graph.outputs) == ("model", ("x",), ("left", "scaled"))
-    assert [layer.name for layer in graph.layers] == ["x", "below", "above"]
+    assert [layer.name for layer in graph.layers] == ["x", "below", "above", "scaling"]
     above = graph.layer["above"]
     assert above.inputs == ("hidden",)
-    assert set(above.outputs) == {"left", "scaled"}
+    assert above.outputs == ("left", "right")
+    assert above.param_bytes == 16 * 6 * 4 + 2 * 8
     # The constant subgraph is no layer; its weight belongs to the layer that reads it.
-    assert above.parameters == ("log_scale", "sizes", "w2")
-    assert above.param_bytes == 16 * 6 * 4 + 4 * 4 + 2 * 8
+    assert graph.layer["scaling"].parameters == ("log_scale",)
     assert graph.tensors["hidden"].shape == (1, 16)
     assert graph.tensors["hidden"].size_bytes == 64
 
@@ -97,7 +98,8 @@ def test_bad_files_are_one_line_each(tmp_path: Path) -> None:
         with pytest.raises(ModelError) as caught:
             load_model(str(path))
         text = str(caught.value)
-        assert "bad.onnx" in text and "\n" not in text
+        assert "bad.onnx" in text
+        assert "\n" not in text
         return text
 
     assert "no model file" in message()

@@ -78,7 +78,7 @@ class Engine(ABC):
         """Gets ready for any cut that the engine serves without compiling; called once, before requests are taken."""
         return
 
-    def request(self, part: Part) -> None:
+    def request(self, part: Part) -> None:  # noqa: ARG002 - parts of most engines are always ready
         """Notes that a part is wanted but not ready; an engine that compiles does so in the background. No wait."""
         return
 

@@ -23,7 +23,7 @@ from dnn_surgery.execution.compiled import CompiledParts, Key
 from dnn_surgery.execution.engine import Array, Engine, EngineInfo, Part, check_array
 from dnn_surgery.execution.model_cache import cached
 from dnn_surgery.execution.onnx_reference import make_reference
-from dnn_surgery.execution.onnx_session import choose_providers, default_threads, make_session, runtime
+from dnn_surgery.execution.onnx_session import choose_providers, default_threads, make_session, run_session, runtime
 from dnn_surgery.execution.onnx_source import PartSource
 from dnn_surgery.execution.segments import Chain, Segment, make_chain, part_bytes
 from dnn_surgery.execution.tolerance import TOLERANCE, deviation
@@ -93,6 +93,9 @@ class OnnxEngine(Engine):
         """The largest difference between a tensor that a session made from the example and the reference's."""
         return max(self.deviations.values(), default=0.0)
 
+    def __enter__(self) -> OnnxEngine:
+        return self
+
     def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> OnnxPart:
         """See :meth:`Engine.part`. Compiles nothing: a part may not be ready (see :meth:`Part.is_ready`)."""
         self.graph.between(inputs, outputs)
@@ -123,7 +126,8 @@ class OnnxEngine(Engine):
     def to_native(self, name: str, array: Array) -> Array:
         """See :meth:`Engine.to_native`."""
         check_array(self.graph, name, array)
-        array = np.ascontiguousarray(array)
+        # numpy makes a row of a scalar here.
+        array = np.ascontiguousarray(array).reshape(array.shape)
         # As in the torch engine: kernels choose by alignment, and parts of messages have none.
         return array.copy() if array.ctypes.data % ALIGNMENT_BYTES else array
 
@@ -160,8 +164,8 @@ class OnnxEngine(Engine):
         worst = max(found, key=found.__getitem__)
         if not found[worst] <= self.tolerance:
             raise ModelError(
-                f"ONNX Runtime's {worst!r} is {found[worst]:.2g} of its range from the reference, more than the tolerance "
-                f"{self.tolerance:.2g}: use --engine torch, or another provider"
+                f"ONNX Runtime's {worst!r} is {found[worst]:.2g} of its range from the reference, more than the "
+                f"tolerance {self.tolerance:.2g}: use --engine torch, or another provider"
             )
         self.deviations[(tuple(inputs), tuple(outputs))] = found[worst]
         return session
@@ -213,7 +217,7 @@ class OnnxPart(Part):
             if session is None:
                 self.prepare()
                 session = self._own
-            held.update(zip(self._made, session.run(list(self._made), held), strict=True))  # type: ignore[union-attr]
+            held.update(run_session(session, self._made, held))
         return {name: held[name] for name in self.outputs}
 
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,8 +238,7 @@ class OnnxPart(Part):
 
     def _run_chain(self, chain: list[tuple[Segment, Any]], held: dict[str, Any]) -> dict[str, Any]:
         for segment, session in chain:
-            results = session.run(list(segment.outputs), {name: held[name] for name in segment.inputs})
-            held.update(zip(segment.outputs, results, strict=True))
+            held.update(run_session(session, segment.outputs, {name: held[name] for name in segment.inputs}))
         return {name: held[name] for name in self.outputs}
 
     def _note_run(self) -> None:

@@ -72,7 +72,7 @@ def _renamed(model: ir.Model, inputs: list[str], outputs: list[str]) -> ir.Model
             copy = ir.node("Identity", [value])
             graph.append(copy)
             copy.outputs[0].type, copy.outputs[0].shape = value.type, value.shape
-            graph.outputs[position] = value = copy.outputs[0]
+            graph.outputs[position] = copy.outputs[0]
         seen.add(value)
     for value, name in zip(graph.inputs, inputs, strict=True):
         value.name = name

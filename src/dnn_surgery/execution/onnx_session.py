@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dnn_surgery.errors import InputError, ModelError
+from dnn_surgery.errors import InputError, ModelError, TensorError
+from dnn_surgery.execution.engine import Array
 
 Provider = str | tuple[str, dict[str, Any]]
 
@@ -22,8 +23,8 @@ def runtime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise InputError(
-            "ONNX models need ONNX Runtime: pip install dnn-surgery[onnx-cpu], or beside dnn-surgery[onnx] the wheel for "
-            "your device (onnxruntime-gpu, onnxruntime-openvino, NVIDIA's for Jetson)"
+            "ONNX models need ONNX Runtime: pip install dnn-surgery[onnx-cpu], or beside dnn-surgery[onnx] the wheel "
+            "for your device (onnxruntime-gpu, onnxruntime-openvino, NVIDIA's for Jetson)"
         ) from error
     return onnxruntime
 
@@ -83,3 +84,17 @@ def make_session(
         raise ModelError(
             f"ONNX Runtime {ort.__version__} does not take the model: {' '.join(str(error).split())[:300]}"
         ) from error
+
+
+def run_session(session: Any, outputs: Sequence[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs by name.
+
+    Raises:
+        TensorError: the model does not take these tensors, such as sizes that do not fit each other.
+    """
+    try:
+        results = session.run(list(outputs), dict(inputs))
+    except Exception as error:  # the runtime's errors have no common root
+        text = " ".join(str(error).split())[:300]
+        raise TensorError(f"{', '.join(inputs)}: ONNX Runtime cannot run on these tensors: {text}") from error
+    return dict(zip(outputs, results, strict=True))

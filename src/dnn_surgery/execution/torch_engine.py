@@ -72,7 +72,8 @@ class TorchEngine(Engine):
         """See :meth:`Engine.to_native`."""
         check_array(self.graph, name, array)
         # torch.from_numpy shares the memory; a zero-size or big-endian array is not worth a path of its own.
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        # numpy makes a row of a scalar here.
+        tensor = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape)).to(self.device)
         if tensor.data_ptr() % ALIGNMENT_BYTES:
             tensor = tensor.clone()
         if self.graph.tensors[name].dtype == "bfloat16":

@@ -19,14 +19,23 @@ _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLi
 
 # Cheap beside what they follow, whatever the engine: pointwise operators, and those that only move or rename numbers.
 _FOLLOWERS = frozenset(
-    """
-    Abs Acos Acosh Add And Asin Asinh Atan Atanh BatchNormalization BitShift Cast CastLike Ceil Celu Clip Cos Cosh
-    DepthToSpace DequantizeLinear Div Dropout Elu Equal Erf Exp Expand Flatten Floor Gelu Greater GreaterOrEqual
-    HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log LogSoftmax Max Mean Min Mish Mod Mul Neg
-    Not Or Pow PRelu QuantizeLinear Reciprocal Relu Reshape Round Selu Shape Sigmoid Sign Sin Sinh Size Slice Softmax
-    Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Transpose Unsqueeze Where
-    Xor QuickGelu FastGelu BiasGelu
-    """.split()
+    {
+        *("Abs", "Acos", "Acosh", "Add", "And", "Asin"),
+        *("Asinh", "Atan", "Atanh", "BatchNormalization", "BitShift", "Cast"),
+        *("CastLike", "Ceil", "Celu", "Clip", "Cos", "Cosh"),
+        *("DepthToSpace", "DequantizeLinear", "Div", "Dropout", "Elu", "Equal"),
+        *("Erf", "Exp", "Expand", "Flatten", "Floor", "Gelu"),
+        *("Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "IsInf"),
+        *("IsNaN", "LeakyRelu", "Less", "LessOrEqual", "Log", "LogSoftmax"),
+        *("Max", "Mean", "Min", "Mish", "Mod", "Mul"),
+        *("Neg", "Not", "Or", "Pow", "PRelu", "QuantizeLinear"),
+        *("Reciprocal", "Relu", "Reshape", "Round", "Selu", "Shape"),
+        *("Sigmoid", "Sign", "Sin", "Sinh", "Size", "Slice"),
+        *("Softmax", "Softplus", "Softsign", "SpaceToDepth", "Split", "Sqrt"),
+        *("Squeeze", "Sub", "Sum", "Swish", "Tan", "Tanh"),
+        *("ThresholdedRelu", "Transpose", "Unsqueeze", "Where", "Xor", "QuickGelu"),
+        *("FastGelu", "BiasGelu"),
+    }
 )
 
 

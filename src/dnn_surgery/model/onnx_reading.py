@@ -19,6 +19,9 @@ from dnn_surgery.model.graph import near
 # Operators that every ONNX Runtime brings beside the standard ones; whether it knows a certain one, it says itself.
 _RUNTIME_DOMAINS = ("com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "org.pytorch.aten")
 
+# Shape inference reads shapes, axes and the like, and reads them from the model alone.
+_INLINE_BYTES = 1024
+
 Shapes = Mapping[str, Sequence[int]]
 
 
@@ -95,7 +98,7 @@ def _check_opsets(model: ir.Model, path: Path) -> None:
 
 def _check_operators(model: ir.Model, path: Path) -> None:
     functions = {(function.domain, function.name) for function in model.functions.values()}
-    known = {domain for domain, _ in ((schema.domain, 0) for schema in onnx.defs.get_all_schemas())}
+    known = {schema.domain for schema in onnx.defs.get_all_schemas()}
     for node in all_nodes(model.graph):
         domain = "" if node.domain == "ai.onnx" else node.domain
         if (node.domain, node.op_type) in functions or domain in _RUNTIME_DOMAINS:
@@ -122,9 +125,11 @@ def _check_external_data(model: ir.Model, path: Path) -> None:
         if data.stat().st_size < (tensor.offset or 0) + (tensor.length or tensor.nbytes):
             raise ModelError(f"{path}: its external data file {tensor.location} is too short for {tensor.name}")
         try:
-            tensor.numpy()
+            array = tensor.numpy()
         except (ValueError, OSError, TypeError) as error:
             raise ModelError(f"{path}: external data of {tensor.name}: {first_line(error)}") from error
+        if tensor.nbytes <= _INLINE_BYTES:
+            value.const_value = ir.tensor(array.copy(), dtype=tensor.dtype, name=tensor.name)
 
 
 def _normalised(model: ir.Model) -> ir.Model:

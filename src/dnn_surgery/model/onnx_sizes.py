@@ -154,8 +154,8 @@ def _measured(model: ir.Model, names: Collection[str], example: Mapping[str, Arr
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            f"the sizes of {len(names)} tensors depend on what flows through the model, such as {min(names)!r}, so it has "
-            "to run once: pip install dnn-surgery[onnx-cpu], or the onnxruntime wheel of your device"
+            f"the sizes of {len(names)} tensors depend on what flows through the model, such as {min(names)!r}, so it "
+            "has to run once: pip install dnn-surgery[onnx-cpu], or the onnxruntime wheel of your device"
         ) from error
     outputs = _with_outputs(model, names)
     options = onnxruntime.SessionOptions()
