@@ -14,6 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dnn_surgery.calibration.calibrate import calibrate
+    from dnn_surgery.calibration.verification import verify
     from dnn_surgery.cloud.server import CloudServer
     from dnn_surgery.cloud.server import serve as serve
     from dnn_surgery.edge.connection import Connection
@@ -22,56 +24,76 @@ if TYPE_CHECKING:
     from dnn_surgery.execution.engines import make_engine
     from dnn_surgery.execution.split import Head, Tail, split
     from dnn_surgery.model.graph import Layer, ModelGraph, Tensor
+    from dnn_surgery.model.postprocess import Postprocess
+    from dnn_surgery.model.preprocess import Preprocess
     from dnn_surgery.model.reference import load_model
     from dnn_surgery.model.tracing import trace
-    from dnn_surgery.planning import Link, Plan, Problem, plan
+    from dnn_surgery.planning import Frontier, Limits, Link, Plan, Power, Problem, frontier, plan, plan_tiers
     from dnn_surgery.profiling.measure import profile
     from dnn_surgery.profiling.profile import Profile
 
 _HOME = {
     "CloudServer": "cloud.server",
     "Connection": "edge.connection",
+    "Frontier": "planning",
     "Head": "execution.split",
     "Layer": "model.graph",
+    "Limits": "planning",
     "Link": "planning",
     "ModelGraph": "model.graph",
     "Plan": "planning",
+    "Postprocess": "model.postprocess",
+    "Power": "planning",
+    "Preprocess": "model.preprocess",
     "Problem": "planning",
     "Profile": "profiling.profile",
     "SurgeryError": "errors",
     "Tail": "execution.split",
     "Tensor": "model.graph",
+    "calibrate": "calibration.calibrate",
     "connect": "edge.connection",
+    "frontier": "planning",
     "load_model": "model.reference",
     "make_engine": "execution.engines",
     "plan": "planning",
+    "plan_tiers": "planning",
     "profile": "profiling.measure",
     "serve": "cloud.server",
     "split": "execution.split",
     "trace": "model.tracing",
+    "verify": "calibration.verification",
 }
 
 __all__ = [
     "CloudServer",
     "Connection",
+    "Frontier",
     "Head",
     "Layer",
+    "Limits",
     "Link",
     "ModelGraph",
     "Plan",
+    "Postprocess",
+    "Power",
+    "Preprocess",
     "Problem",
     "Profile",
     "SurgeryError",
     "Tail",
     "Tensor",
+    "calibrate",
     "connect",
+    "frontier",
     "load_model",
     "make_engine",
     "plan",
+    "plan_tiers",
     "profile",
     "serve",
     "split",
     "trace",
+    "verify",
 ]
 
 

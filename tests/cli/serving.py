@@ -39,9 +39,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    # The sources that these tests run on, wherever an installed package points.
-    paths = os.pathsep.join((str(REPOSITORY / "src"), str(REPOSITORY)))
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}"}
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def test_every_key_of_the_contract(tmp_path: Path) -> None:
     assert model.reference == str(tmp_path / "yolov8n.onnx")
     assert (model.path, model.labels) == (Path("/weights/yolov8n.pth"), tmp_path / "labels.txt")
     assert model.trust_model is True
-    assert model.preprocess == Preprocess("letterbox", 640, 0.00392157, "rgb")
+    assert model.preprocess == Preprocess("letterbox", (640, 640), 0.00392157, color="rgb")
     assert model.postprocess == Postprocess("detect", 0.25, 0.7)
     assert server.tls == Tls(tmp_path / "ca.pem", tmp_path / "device.pem", tmp_path / "device.key")
     assert server.token_file == tmp_path / "token.txt"
@@ -306,3 +306,36 @@ def test_accuracy_is_exact_or_a_share(tmp_path: Path, text: str, value: object) 
 @pytest.mark.parametrize(("text", "seconds"), [("200ms", 0.2), ("1.5s", 1.5), ("2", 2.0)])
 def test_deadlines_with_units_or_in_seconds(tmp_path: Path, text: str, seconds: float) -> None:
     assert load(tmp_path, f"plan: {{deadline: {text}}}").plan.deadline_s == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ("{size: [480, 640], layout: nhwc}", Preprocess(size=(480, 640), layout="nhwc")),
+        ("{mean: 0.5, std: [0.1, 0.2, 0.3]}", Preprocess(mean=(0.5, 0.5, 0.5), std=(0.1, 0.2, 0.3))),
+        ("{mean: [-1, 0, 1e-3]}", Preprocess(mean=(-1, 0, 0.001))),
+        ("", Preprocess()),
+    ],
+)
+def test_what_preprocess_may_say(tmp_path: Path, section: str, expected: Preprocess) -> None:
+    assert load(tmp_path, f"model:\n  preprocess: {section}\n").model.preprocess == expected
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("preprocess: {size: 0}", "model.preprocess.size must be a number of pixels, or a list of height and width"),
+        ("preprocess: {size: [640]}", "model.preprocess.size must be a number of pixels, or a list"),
+        ("preprocess: {size: 99999}", "model.preprocess.size must be a number of pixels, or a list"),
+        ("preprocess: {std: 0}", "model.preprocess.std must be a positive number, or a list of one for each"),
+        ("preprocess: {std: [1, 1, -1]}", "model.preprocess.std must be a positive number"),
+        ("preprocess: {mean: [1, 1]}", "model.preprocess.mean must be a number, or a list of one for each"),
+        ("preprocess: {mean: grey}", "model.preprocess.mean must be a number"),
+        ("preprocess: {layout: chw}", "model.preprocess.layout must be nchw or nhwc, got 'chw'"),
+        ("preprocess: {colour: bgr}", "unknown key 'colour' in model.preprocess; did you mean 'color' or 'layout'?"),
+        ("postprocess: {task: classify, iou: 0.5}", "model.postprocess: confidence and iou go with task: detect"),
+        ("postprocess: {confidence: 0.5}", "model.postprocess: confidence and iou go with task: detect"),
+    ],
+)
+def test_what_is_wrong_with_a_picture_s_way_is_named(tmp_path: Path, section: str, message: str) -> None:
+    assert refusal(tmp_path, f"model:\n  {section}\n").startswith(f"configuration.yaml:2: {message}")

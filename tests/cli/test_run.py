@@ -148,17 +148,20 @@ def test_another_model_than_the_servers(server: Serving, pictures: Path, capsys:
     assert "build_other" in error
 
 
-def test_a_picture_that_is_no_picture_comes_after_the_answers_before_it(
+def test_a_picture_that_is_no_picture_costs_no_other_picture(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.png").write_bytes((pictures / "0.png").read_bytes())
+    for name in ("a.png", "c.png", ".hidden.png"):
+        (tmp_path / name).write_bytes((pictures / "0.png").read_bytes())
     (tmp_path / "b.png").write_text("not a picture")
     code = main(["run", *MODEL, "--source", str(tmp_path), "--local", "--json"])
     output = capsys.readouterr()
     assert code == 2
-    assert len(lines(output.out)) == 1
-    assert "b.png" in output.err.splitlines()[-1]
-    assert output.err.splitlines()[-1].startswith("dnn-surgery: error: ")
+    assert [Path(str(record["frame"])).name for record in lines(output.out)] == ["a.png", "c.png"]
+    errors = [line for line in output.err.splitlines() if line.startswith("dnn-surgery: error: ")]
+    assert len(errors) == 1
+    assert "b.png" in errors[0]
+    assert main(["run", *MODEL, "--source", str(tmp_path / "b.png"), "--local", "--json"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -168,10 +171,17 @@ def test_a_picture_that_is_no_picture_comes_after_the_answers_before_it(
         ([], "no MODEL given"),
         ([FACTORY], "not trusted"),
         ([*MODEL, "--weights", "absent.pth"], "absent.pth"),
-        ([*MODEL, "--threads", "0"], "--threads must be at least 1, got 0"),
+        ([*MODEL, "--threads", "0"], "the number of threads must be from 1 to 1024, got 0"),
         ([*MODEL, "--rtt", "10ms"], "--rtt goes with --bandwidth"),
         ([*MODEL, "--bandwidth", "fast"], "cannot read 'fast' as a bandwidth"),
         ([*MODEL, "--in-flight", "0"], "--in-flight must be at least 1"),
+        ([*MODEL, "--frames", "-1"], "--frames must be at least 1, got -1"),
+        ([*MODEL, "--local"], "--local sends nothing, so it does not go with --server"),
+        ([*MODEL, "--deadline", "0ms"], "the deadline of a frame must be positive"),
+        ([*MODEL, "--cut", "frist"], "no layer 'frist'"),
+        ([*MODEL, "--emulate-slowdown", "nan"], "slow-down must be positive and finite, got nan"),
+        ([*MODEL, "--threads", "1000000"], "the number of threads must be from 1 to 1024"),
+        ([*MODEL, "--device", "meta"], "no device 'meta' here"),
         ([*MODEL, "--engine", "tensorflow"], "no engine 'tensorflow'"),
         ([*MODEL, "--device", "tpu9"], "no device 'tpu9'"),
         (["tests.cloud.network:build", "--trust-model"], "takes no pictures"),

@@ -136,7 +136,7 @@ def test_a_port_in_use_is_one_line(running: Serving) -> None:
         (["resnet18", "--port", "0", "--profile", "nowhere.json"], 2, "nowhere.json"),
         (["resnet18", "--port", "0", "--config", "nowhere.yaml"], 2, "nowhere.yaml"),
         (["resnet18", "--port", "0", "--engine", "tarch"], 2, "did you mean 'torch'"),
-        (["resnet18", "--port", "0", "--threads", "0"], 2, "at least 1"),
+        (["resnet18", "--port", "0", "--threads", "0"], 2, "from 1 to 1024"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], code: int, why: str) -> None:

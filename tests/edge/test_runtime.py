@@ -182,6 +182,16 @@ def test_a_source_that_breaks_gives_up_no_frame_that_was_taken_in(engine: Engine
     assert_all_answered(results, given, engine)
 
 
+def test_a_frame_that_the_model_does_not_take_costs_no_other_frame(engine: Engine, client: InferenceClient) -> None:
+    given = frames(engine.graph, 2)
+    wrong = NamedInputs("wrong", {engine.graph.inputs[0]: np.zeros((1, 2), np.float32)})
+    results = []
+    with pytest.raises(TensorError, match="has shape"):
+        for result in Edge(engine, engine.graph.edge_layers(CUT), client=client).stream([*given, wrong], in_flight=4):
+            results.append(result)
+    assert_all_answered(results, given, engine)
+
+
 def test_an_emulated_device_does_its_work_so_many_times_over(engine: Engine) -> None:
     everything = [layer.name for layer in engine.graph.layers]
     clock = SteppedClock()
@@ -197,8 +207,9 @@ def test_an_emulated_device_does_its_work_so_many_times_over(engine: Engine) -> 
     result = edge(given[0].tensors, name=given[0].name)
     assert result.edge_s == 2.5
     assert_all_answered([result], given, engine)
-    with pytest.raises(InputError, match=r"at least 1, got 0\.5"):
-        Edge(engine, everything, slowdown=0.5)
+    for slowdown in (0.5, float("nan"), float("inf")):
+        with pytest.raises(InputError, match=f"at least 1, got {slowdown}"):
+            Edge(engine, everything, slowdown=slowdown)
 
 
 def test_wrong_inputs_are_an_error_of_the_caller(engine: Engine, client: InferenceClient) -> None:

@@ -9,10 +9,10 @@ import onnx
 import pytest
 
 from dnn_surgery.errors import InputError, ModelError
+from dnn_surgery.execution.chain import make_chain
 from dnn_surgery.execution.compiled import CompiledParts
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.onnx_engine import HOT_RUNS, OnnxEngine
-from dnn_surgery.execution.segments import make_chain
 from dnn_surgery.execution.split import Head, Tail
 from dnn_surgery.execution.tolerance import TOLERANCE, deviation
 from dnn_surgery.model.reference import load_model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -209,3 +210,99 @@ def test_what_cannot_be_split_is_refused_in_one_line(module: nn.Module, message:
 def test_a_layer_that_names_no_module_is_refused() -> None:
     with pytest.raises(ModelError, match="no operator"):
         trace(nn.Sequential(nn.Linear(2, 2)), picture(1, 2), layers={"stem": ("conv",)})
+
+
+class Formula(nn.Module):
+    """Two linear maps and whatever a test wants to compute with them."""
+
+    def __init__(self, formula: Callable[[Formula, torch.Tensor], object]) -> None:
+        super().__init__()
+        self.formula = formula
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.formula(self, x)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda m, x: x.relu() - x.sigmoid(), lambda m, x: x.sigmoid() - x.relu()),
+        (lambda m, x: x.relu() + torch.full((4,), 1.0), lambda m, x: x.relu() + torch.full((4,), 2.0)),
+        (lambda m, x: x.relu() * torch.arange(4), lambda m, x: x.relu() * (torch.arange(4) + 5)),
+        (lambda m, x: x * m.a.bias + m.b.bias, lambda m, x: x * m.b.bias + m.a.bias),
+        (lambda m, x: m.a(x) / (m.a(x) + 1), lambda m, x: (m.a(x) + 1) / m.a(x)),
+        (
+            lambda m, x: torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y - 1, (x,)),
+            lambda m, x: torch.cond(x.sum() > 0, lambda y: y + 5, lambda y: y - 1, (x,)),
+        ),
+    ],
+)
+def test_the_fingerprint_tells_apart_what_computes_something_else(
+    one: Callable[[Formula, torch.Tensor], object], other: Callable[[Formula, torch.Tensor], object]
+) -> None:
+    first, second = (trace(seeded(Formula(formula)), picture(1, 4), name="formula") for formula in (one, other))
+    assert first.fingerprint != second.fingerprint
+    assert first.fingerprint == trace(seeded(Formula(one)), picture(1, 4), name="formula").fingerprint
+
+
+def test_one_tensor_given_twice_is_two_inputs() -> None:
+    class Adds(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return x.exp() - y
+
+    x = picture(1, 4)
+    graph = trace(Adds(), (x, x))
+    assert graph.inputs == ("x", "y")
+    head, tail = split(graph, cut=["x", "y"])
+    assert torch.equal(tail(head({"x": x, "y": 2 * x}))[graph.outputs[0]], x.exp() - 2 * x)
+
+
+def test_scalars_stay_scalars_across_a_cut() -> None:
+    module = seeded(Formula(lambda m, x: m.b(m.a(x).mean() * x)))
+    graph, x = trace(module, picture(1, 4)), picture(1, 4)
+    scalar = next(layer for layer in graph.layers if graph.tensors[layer.outputs[0]].shape == ())
+    head, tail = split(graph, cut=[scalar.name, "x"])
+    held = head({"x": x.numpy()})
+    assert held[scalar.outputs[0]].shape == ()
+    assert np.array_equal(tail(held)[graph.outputs[0]], module(x).detach().numpy())
+
+
+def test_tensors_that_the_wire_cannot_carry_stay_within_a_layer() -> None:
+    graph = trace(seeded(Formula(lambda m, x: m.b(torch.fft.irfft(torch.fft.rfft(m.a(x)) * 2, n=4)))), picture(1, 4))
+    assert {tensor.dtype for tensor in graph.tensors.values()} == {"float32"}
+
+
+def test_a_size_that_only_a_formula_tells_is_solved_for() -> None:
+    class Grows(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            more = torch.cat([x, x[:1]], 0).cumsum(1)
+            return more.cumsum(0) * x.shape[0]
+
+    graph = trace(Grows(), picture(3, 4), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    engine, x = make_engine(graph), picture(5, 4)
+    for layer in graph.layers:
+        head, tail = split(graph, cut=layer.name, engine=engine)
+        assert torch.equal(tail(head({"x": x}))[graph.outputs[0]], Grows()(x))
+
+
+def test_a_size_that_nothing_tells_is_refused_when_tracing() -> None:
+    class Forgets(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean(0).cumsum(0).cumsum(0) * x.shape[0]
+
+    with pytest.raises(ModelError, match="export the model with that size fixed"):
+        trace(Forgets(), picture(3, 4), dynamic_shapes=({0: torch.export.Dim("batch")},))
+
+
+def test_sparse_weights_are_refused() -> None:
+    module = Formula(lambda m, x: x @ m.get_buffer("table").to_dense())
+    module.register_buffer("table", torch.eye(4).to_sparse())
+    with pytest.raises(ModelError, match=r"sparse|cannot export"):
+        trace(module, picture(1, 4))
+
+
+def test_a_fast_path_that_rounds_otherwise_is_noticed() -> None:
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1).eval()
+    graph = trace(encoder, picture(1, 3, 8))
+    assert any("fast path" in notice for notice in graph.notices)

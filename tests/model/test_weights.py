@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import re
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,44 @@ def _refused(module: nn.Module, path: Path, pattern: str) -> str:
     assert re.search(pattern, message), message
     assert path.name in message and "\n" not in message
     return message
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.out = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
+        self.out.weight = self.embedding.weight
+
+
+def test_a_format_that_stores_a_shared_weight_once_is_read(tmp_path: Path) -> None:
+    from safetensors.torch import save_model
+
+    path = tmp_path / "tied.safetensors"
+    source, target = Tied(), Tied()
+    save_model(source, str(path))
+    load_weights(target, path)
+    assert torch.equal(target.out.weight, source.embedding.weight)
+
+
+def test_a_module_of_the_name_module_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "module.pth"
+    source, target = (nn.Sequential(OrderedDict(module=nn.Linear(2, 2))) for _ in range(2))
+    torch.save(source.state_dict(), path)
+    load_weights(target, path)
+    assert torch.equal(target.get_parameter("module.weight"), source.get_parameter("module.weight"))
+
+
+@pytest.mark.parametrize(
+    ("weight", "kind"),
+    [
+        (torch.eye(2).to_sparse(), "sparse"),
+        (torch.eye(2, dtype=torch.complex64), "complex"),
+        (torch.quantize_per_tensor(torch.eye(2), 0.1, 0, torch.qint8), "quantized"),
+        (torch.empty(2, 2, device="meta"), "without values"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_named(weight: torch.Tensor, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.pth"
+    torch.save({"weight": weight, "bias": torch.zeros(2)}, path)
+    with pytest.raises(WeightsError, match=f"weight is {kind}|cannot read it|damaged"):
+        load_weights(nn.Linear(2, 2), path)

@@ -57,6 +57,7 @@ def rows(document: dict[str, Any]) -> Iterator[Row]:
         frozenset(row["edge"]) | {layer["name"] for layer in layers if not layer["inputs"]}: row
         for row in document.get("measured", [])
     }
+    banned = {(frozenset(ban["edge"]), frozenset(ban["codecs"].items())) for ban in document.get("forbidden", [])}
     for edge in partitions(document):
         if any(layer.get("pin", "edge") != "edge" and layer["name"] in edge for layer in layers):
             continue
@@ -72,9 +73,12 @@ def rows(document: dict[str, Any]) -> Iterator[Row]:
         raw = [[{"name": "raw", "bytes": tensor["bytes"]}] for tensor in crossing]
         options = [tensor.get("codecs") or plain for tensor, plain in zip(crossing, raw, strict=True)]
         for choice in itertools.product(*options):
+            sent = tuple((tensor["name"], way["name"]) for tensor, way in zip(crossing, choice, strict=True))
+            if (edge, frozenset(sent)) in banned:
+                continue
             yield Row(
                 edge=edge,
-                sent=tuple((tensor["name"], way["name"]) for tensor, way in zip(crossing, choice, strict=True)),
+                sent=sent,
                 edge_s=edge_s + sum(way.get("encode_s", 0) for way in choice),
                 up_bytes=sum(way["bytes"] for way in choice),
                 cloud_s=cloud_s + sum(way.get("decode_s", 0) for way in choice),

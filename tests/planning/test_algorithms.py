@@ -2,12 +2,12 @@
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 from dnn_surgery.errors import InfeasibleError, InputError
-from dnn_surgery.planning import Goal, Link, Plan, Problem, algorithms, plan, register
+from dnn_surgery.planning import Goal, Limits, Link, Plan, Problem, algorithms, plan, register
 from tests.planning.test_mincut import tiny
 
 FIELDS = [
@@ -64,6 +64,16 @@ def test_an_algorithm_of_ones_own(paper: Problem) -> None:
     assert "first-half" in algorithms.names()
 
 
+def nonsense(problem: Problem, link: Link, goal: Goal) -> object:
+    return {"edge": 3}.get("edge") if goal.rate_hz is None else ["in", 3]
+
+
+def test_an_algorithm_that_returns_nonsense() -> None:
+    for rate_hz in (None, 1.0):
+        with pytest.raises(InputError, match="must return a Plan or names of layers"):
+            plan(tiny(), Link(8), rate_hz=rate_hz, algorithm=f"{__name__}:nonsense")
+
+
 def test_names_that_are_no_algorithm() -> None:
     with pytest.raises(InputError, match=r"unknown algorithm 'exat'.*did you mean 'exact'"):
         plan(tiny(), Link(8), algorithm="exat")
@@ -73,6 +83,36 @@ def test_names_that_are_no_algorithm() -> None:
     for name in ("exact", "", "a:b"):
         with pytest.raises(InputError):
             register(name, first_half)
+
+
+def idle() -> Problem:
+    """Layers a and b cost nothing anywhere and pass one byte on: many cuts are equal."""
+    names = ["in", "z", "a", "b"]
+    layers = [
+        {"name": name, "inputs": [before] if before else [], "edge_s": 0, "cloud_s": 0, "output_bytes": 1}
+        for name, before in zip(names, [None, *names], strict=False)
+    ]
+    layers.append({"name": "end", "inputs": ["b"], "edge_s": 9, "cloud_s": 0, "output_bytes": 1})
+    return Problem.from_json(json.dumps({"layers": layers}))
+
+
+@pytest.mark.parametrize("algorithm", ["exact", "dsl", "neurosurgeon"])
+def test_of_equal_plans_the_one_with_fewer_edge_layers_is_taken(algorithm: str) -> None:
+    assert plan(idle(), Link(8), algorithm=algorithm).edge == ("in",)
+
+
+def test_of_equal_plans_of_one_size_the_first_name_is_taken() -> None:
+    layers = [{"name": "in", "inputs": [], "edge_s": 0, "cloud_s": 0, "output_bytes": 2}]
+    layers += [{"name": name, "inputs": ["in"], "edge_s": 1, "cloud_s": 9, "output_bytes": 1} for name in ("z", "a")]
+    layers.append({"name": "end", "inputs": ["z", "a"], "edge_s": 9, "cloud_s": 0, "output_bytes": 1})
+    problem = Problem.from_json(json.dumps({"layers": layers})).with_pins(cloud=["end"])
+    limit = Limits(edge_param_bytes=1)
+    heavy = Problem(
+        problem.name,
+        tuple(replace(layer, param_bytes=1.0 * bool(layer.inputs)) for layer in problem.layers),
+        problem.outputs,
+    )
+    assert plan(heavy, Link(8), limits=limit).edge == ("in", "a")
 
 
 def test_goals_that_make_no_sense() -> None:

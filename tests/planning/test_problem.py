@@ -1,8 +1,10 @@
 """The problem file: what it holds comes back, and whatever is wrong in it is one line that names the place."""
 
+import contextlib
 import copy
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dnn_surgery.errors import InfeasibleError, InputError, ProblemError, ProfileError, SurgeryError
-from dnn_surgery.planning import CodecCost, Link, Measured, Problem, ProblemLayer, TensorCost, plan
+from dnn_surgery.planning import CodecCost, Forbidden, Link, Measured, Problem, ProblemLayer, TensorCost, plan
 from dnn_surgery.profiling.profile import LayerCost, Profile, TensorSize
 from tests.planning.strategies import problems
 
@@ -35,6 +37,7 @@ GOOD: dict[str, Any] = {
         {"name": "b", "inputs": ["a:0", "a:1"], "edge_s": 1, "cloud_s": 4, "output_bytes": 4},
     ],
     "measured": [{"edge": ["in", "a", "b"], "edge_s": 9, "cloud_s": 0}],
+    "forbidden": [{"edge": ["in", "a"], "codecs": {"a:0": "fp16", "a:1": "raw"}}],
 }
 
 
@@ -69,6 +72,7 @@ def test_every_key_is_read() -> None:
             ProblemLayer("b", ("a:0", "a:1"), (TensorCost("b", 4),), 1, 4),
         ),
         measured=(Measured(("in", "a", "b"), 9, 0),),
+        forbidden=(Forbidden(("in", "a"), (("a:0", "fp16"), ("a:1", "raw"))),),
     )
 
 
@@ -111,7 +115,7 @@ NAMED: list[tuple[tuple[Any, ...], Any, str]] = [
     (("layers", 1, "cloud_s"), math.nan, r"layers\[1\] \('a'\).cloud_s is nan"),
     (("layers", 1, "cloud_s"), math.inf, r"layers\[1\] \('a'\).cloud_s is inf"),
     (("layers", 1, "cloud_s"), 10**400, r"layers\[1\] \('a'\).cloud_s is too large"),
-    (("layers", 1, "cloud_s"), 1e19, r"layer 'a': cloud_s is 1e\+19, more than 1e\+18"),
+    (("layers", 1, "cloud_s"), 1e19, r"layer 'a': cloud_s is more than 1e\+18"),
     (("layers", 1, "cloud_s"), "1", "cloud_s is a string, expected a number"),
     (("layers", 1, "cloud_s"), True, "cloud_s is true or false, expected a number"),
     (("layers", 1, "edge_S"), 1, r"layers\[1\] \('a'\) has an unknown key 'edge_S'; did you mean 'edge_s'"),
@@ -137,6 +141,11 @@ NAMED: list[tuple[tuple[Any, ...], Any, str]] = [
     (("measured", 0, "edge"), ["b"], r"measured\[0\] is no partition: 'b' needs 'a'"),
     (("measured", 0, "edge"), ["in", "x"], r"measured\[0\] names an unknown layer 'x'"),
     (("measured", 0, "edge_s"), -1, r"measured\[0\].edge_s is -1"),
+    (("forbidden", 0, "edge"), ["b"], r"forbidden\[0\] is no partition: 'b' needs 'a'"),
+    (("forbidden", 0, "codecs", "a:0"), ..., r"forbidden\[0\] names no codec for 'a:0', which this partition sends"),
+    (("forbidden", 0, "codecs", "in"), "raw", r"names a codec for 'in', which this partition does not send"),
+    (("forbidden", 0, "codecs"), ["a:0"], r"forbidden\[0\].codecs is not an object"),
+    (("forbidden", 0, "codec"), {}, "unknown key 'codec'; did you mean 'codecs'"),
     (("measured",), [{"edge": ["in"], "edge_s": 1, "cloud_s": 1}, {"edge": [], "edge_s": 1, "cloud_s": 1}], "two rows"),
 ]
 
@@ -255,6 +264,15 @@ def test_named_codecs_are_scored() -> None:
         problem.cost(edge=[], link=Link(8), codecs={"in": "jpg"})
 
 
+def test_a_later_measured_row_replaces_an_earlier_one_of_the_same_partition() -> None:
+    problem = Problem.from_json(json.dumps(GOOD))
+    again = problem.with_measured([Measured(("a", "b"), 3, 2)])
+    assert again.measured == (Measured(("a", "b"), 3, 2),)
+    assert again.cost(edge=["in", "a", "b"], link=Link(8)).latency_s == 3 + 2
+    with pytest.raises(ProblemError, match="unknown layer 'q'"):
+        problem.with_measured([Measured(("q",), 1, 1)])
+
+
 def profile(seconds: float, fingerprint: str = "f" * 64) -> Profile:
     layers = (
         LayerCost("in", (), (TensorSize("in", 10),), 0.0, 0.0, 0),
@@ -278,5 +296,35 @@ def test_profiles_that_do_not_fit() -> None:
         Problem.from_profiles(profile(1), profile(1, "0" * 64))
     with pytest.raises(InputError, match="slow-down"):
         Problem.from_profiles(profile(1), profile(1), edge_slowdown=0)
-    with pytest.raises(ProfileError, match="seconds of layer 'a' is no number: 'x'"):
+    with pytest.raises(ProfileError, match="seconds of layer 'a' are no number"):
         Problem.from_profiles(profile("x"), profile(1))  # type: ignore[arg-type]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.tuples(st.sampled_from(places(json.loads(profile(1.5).to_json()))[1:]), JSON), min_size=1, max_size=2)
+)
+def test_nothing_but_our_own_errors_leaves_two_profiles(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
+    document: Any = json.loads(profile(1.5).to_json())
+    for path, value in changes:
+        place = document
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = value
+    with contextlib.suppress(SurgeryError):
+        changed_profile = Profile.from_json(json.dumps(document))
+        plan(Problem.from_profiles(changed_profile, changed_profile, 8.0), Link(1e6))
+
+
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf, -math.inf, 10**400, 1e19])
+def test_numbers_of_records_made_in_python_are_checked_too(value: float) -> None:
+    layer = ProblemLayer("in", (), (TensorCost("in", 1),), 0, 0)
+    for wrong in (
+        replace(layer, edge_s=value),
+        replace(layer, param_bytes=value),
+        replace(layer, outputs=(TensorCost("in", value),)),
+        replace(layer, outputs=(TensorCost("in", 1, (CodecCost("raw", 1, value),)),)),
+    ):
+        with pytest.raises(ProblemError, match="'in'"):
+            Problem("p", (wrong,), ("in",))

@@ -13,7 +13,7 @@ from dnn_surgery.errors import InputError, ProfileError, TensorError
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.tracing import trace
 from dnn_surgery.profiling.measure import profile
-from dnn_surgery.profiling.profile import Profile
+from dnn_surgery.profiling.profile import Profile, TensorSize
 
 
 @pytest.fixture(scope="module")
@@ -35,24 +35,45 @@ class ScriptedClock:
         return self.now
 
 
+def a_round(first: float, second: float, whole: float, call: float = 0.0, leave: float = 0.0) -> list[float]:
+    """What is timed in a round, in order; each tensor leaves the engine and enters it again after it is made."""
+    return [leave, 2 * leave, first, leave, 2 * leave, second, leave, 2 * leave, whole, call]
+
+
 def test_layers_are_scaled_to_the_measured_whole(graph: ModelGraph) -> None:
     # Two layers of 1 s and 3 s, a whole of 2 s: each layer counts half.
-    measured = profile(graph, repeats=3, warmup=0, clock=ScriptedClock([1.0, 3.0, 2.0]))
+    measured = profile(graph, repeats=3, warmup=0, clock=ScriptedClock(a_round(1, 3, 2)))
     assert [layer.name for layer in measured.layers] == ["input", "0", "2"]
     assert [layer.seconds for layer in measured.layers] == [0.0, 0.5, 1.5]
     assert measured.whole_s == 2.0
     assert measured.whole_spread_s == 0.0
 
 
+def test_what_a_call_costs_is_taken_off_each_layer_and_counts_once(graph: ModelGraph) -> None:
+    measured = profile(graph, repeats=3, warmup=0, clock=ScriptedClock(a_round(3, 5, 8, call=2)))
+    assert [layer.seconds for layer in measured.layers] == [0.0, 1.5, 4.5]
+    assert (measured.call_s, measured.whole_s) == (2.0, 8.0)
+
+
+def test_ways_out_and_in_are_measured_tensor_by_tensor(graph: ModelGraph) -> None:
+    measured = profile(graph, repeats=3, warmup=0, clock=ScriptedClock(a_round(1, 1, 2, leave=0.25)))
+    assert [tensor for layer in measured.layers for tensor in layer.outputs] == [
+        TensorSize("input", 16, leave_s=0.25, enter_s=0.5),
+        TensorSize("0", 32, leave_s=0.25, enter_s=0.5),
+        TensorSize("2", 8, leave_s=0.25, enter_s=0.5),
+    ]
+
+
 def test_warm_up_rounds_do_not_count(graph: ModelGraph) -> None:
-    durations = [100.0] * 3 * 2 + [1.0, 1.0, 2.0] * 4
+    durations = a_round(100, 100, 100) * 2 + a_round(1, 1, 2) * 4
     measured = profile(graph, repeats=4, warmup=2, clock=ScriptedClock(durations))
     assert measured.whole_s == 2.0
     assert (measured.repeats, measured.warmup) == (4, 2)
 
 
 def test_the_median_shrugs_at_one_slow_round(graph: ModelGraph) -> None:
-    measured = profile(graph, repeats=3, warmup=0, clock=ScriptedClock([1, 1, 2, 90, 90, 180, 1, 1, 2]))
+    rounds = a_round(1, 1, 2) + a_round(90, 90, 180) + a_round(1, 1, 2)
+    measured = profile(graph, repeats=3, warmup=0, clock=ScriptedClock(rounds))
     assert measured.whole_s == 2.0
     assert measured.whole_spread_s == 89.0
 
@@ -93,7 +114,11 @@ def test_bad_input(graph: ModelGraph, tmp_path: Path) -> None:
 
 def test_every_fault_in_a_file_is_one_line_that_names_the_place(graph: ModelGraph) -> None:
     sound = json.loads(profile(graph, repeats=1, warmup=0).to_json())
-    Profile.from_json(json.dumps({key: value for key, value in sound.items() if key not in ("schema", "versions")}))
+    Profile.from_json(
+        json.dumps(
+            {key: value for key, value in sound.items() if key not in ("schema", "versions", "call_s", "measured")}
+        )
+    )
     for text, message in (
         ("{", "not JSON"),
         ("[]", "expected an object, got list"),
@@ -105,6 +130,9 @@ def test_every_fault_in_a_file_is_one_line_that_names_the_place(graph: ModelGrap
         (json.dumps({**sound, "whole_s": -1}), "whole_s must be finite and not negative, got -1"),
         (json.dumps({**sound, "whole_s": float("nan")}), "whole_s must be finite"),
         (json.dumps({**sound, "outputs": [1]}), "outputs: expected names"),
+        (json.dumps({**sound, "measured": [{"edge": ["input"]}]}), r"measured\[0\]: key 'head_s' is missing"),
+        (json.dumps({**sound, "measured": [{"edge": [1], "head_s": 1, "tail_s": 1}]}), r"measured\[0\].edge: expected"),
+        (json.dumps({**sound, "call_s": "short"}), "call_s cannot be 'short'"),
     ):
         with pytest.raises(ProfileError, match=message) as raised:
             Profile.from_json(text)

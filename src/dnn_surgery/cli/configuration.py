@@ -30,7 +30,7 @@ from dnn_surgery.cli.configuration_sections import (
     SourceSection,
     Tls,
 )
-from dnn_surgery.cli.yaml_entries import Entry, file, flag, number, one_of, read_yaml, text, texts, whole
+from dnn_surgery.cli.yaml_entries import Entry, channels, file, flag, number, one_of, read_yaml, text, texts, whole
 from dnn_surgery.errors import ConfigurationError, UnitError
 from dnn_surgery.units import parse_duration, parse_size
 
@@ -100,6 +100,8 @@ def _names(section: type[Any]) -> tuple[str, ...]:
 
 
 _share = number("a number above 0 and at most 1", above=0, at_most=1)
+# Larger than any picture that a network reads; a slip of the hand should not ask for all memory.
+LARGEST_SIDE = 16384
 _SIZE_A_PERIOD = re.compile(rf"(.+)/({'|'.join(PERIODS)})")
 
 
@@ -130,19 +132,38 @@ def _preprocess(entry: Entry) -> Preprocess:
     of = entry.fields(_names(Preprocess))
     return Preprocess(
         resize=of("resize", one_of("crop", "stretch", "letterbox")),
-        size=of("size", whole(1, "a number of pixels")),
+        size=of("size", _sides),
         scale=of("scale", number("a positive number", above=0)),
+        mean=of("mean", channels("a number, or a list of one for each of three channels")),
+        std=of("std", channels("a positive number, or a list of one for each of three channels", above=0)),
         color=of("color", one_of("rgb", "bgr")),
+        layout=of("layout", one_of("nchw", "nhwc")),
     )
+
+
+def _sides(entry: Entry) -> tuple[int, int]:
+    """One number for a square, or a list of height and width."""
+    what = "a number of pixels, or a list of height and width"
+    if entry.kind != "seq":
+        side = whole(1, what, maximum=LARGEST_SIDE)(entry)
+        return side, side
+    sides = entry.items()
+    if len(sides) != 2:
+        raise entry.expected(what)
+    height, width = (whole(1, what, maximum=LARGEST_SIDE)(side) for side in sides)
+    return height, width
 
 
 def _postprocess(entry: Entry) -> Postprocess:
     of = entry.fields(_names(Postprocess))
-    return Postprocess(
+    section = Postprocess(
         task=of("task", one_of("classify", "detect", "none")),
         confidence=of("confidence", _share),
         iou=of("iou", _share),
     )
+    if section.task != "detect" and (section.confidence is not None or section.iou is not None):
+        raise entry.refuse(f"{entry.key}: confidence and iou go with task: detect")
+    return section
 
 
 def _server(entry: Entry) -> ServerSection:

@@ -10,12 +10,18 @@ PERIODS = ("hour", "day", "week", "month")
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """How a frame becomes the model's input, for models that do not say it themselves. `size` in pixels a side."""
+    """How a frame becomes the model's input, for models that do not say it themselves.
+
+    `size` is height and width in pixels; `mean` and `std` a channel; see :mod:`dnn_surgery.model.preprocess`.
+    """
 
     resize: str | None = None
-    size: int | None = None
+    size: tuple[int, int] | None = None
     scale: float | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
     color: str | None = None
+    layout: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

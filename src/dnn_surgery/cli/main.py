@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import NoReturn
 
 from dnn_surgery.errors import SurgeryError
 
@@ -21,8 +22,8 @@ COMMANDS: tuple[str, ...] = ("demo", "run", "serve", "plan", "profile")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0 done, 2 bad input, 3 the other side, 4 infeasible, 130 interrupted."""
-    arguments = build_parser().parse_args(argv)
     try:
+        arguments = build_parser().parse_args(argv)
         return int(arguments.run(arguments))
     except SurgeryError as error:
         print(f"dnn-surgery: error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -33,11 +34,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output left (`| head`): no reason for a traceback, and nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"dnn-surgery: error: {error}", file=sys.stderr)
+        return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the flags."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"dnn-surgery: error: {message}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="dnn-surgery",
         description="Run a neural network partly on a device and partly in the cloud, at the best cut for the link.",
     )

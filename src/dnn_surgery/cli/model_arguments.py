@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from dnn_surgery.cli.configuration import Configuration
+    from dnn_surgery.cli.configuration_sections import Postprocess as PostprocessSection
+    from dnn_surgery.cli.configuration_sections import Preprocess as PreprocessSection
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
+    from dnn_surgery.model.postprocess import Postprocess
+    from dnn_surgery.model.preprocess import Preprocess
 
 MODEL_HELP = (
     "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; or package.module:factory"
@@ -23,13 +27,15 @@ MODEL_HELP = (
 # The keys of a configuration file that every command with a MODEL acts on.
 MODEL_KEYS = (
     *("model.architecture", "model.ref", "model.path", "model.classes", "model.labels", "model.trust_model"),
-    *("engine.name", "engine.providers", "engine.threads"),
+    *("model.preprocess", "model.postprocess", "engine.name", "engine.providers", "engine.threads"),
 )
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """MODEL and its weights, the engine and its device."""
-    parser.add_argument("model", nargs="?", metavar="MODEL", help=MODEL_HELP)
+def add_model_arguments(
+    parser: argparse.ArgumentParser, *, metavar: str = "MODEL", model_help: str = MODEL_HELP
+) -> None:
+    """MODEL (or what else may stand in its place) and its weights, the engine and its device."""
+    parser.add_argument("model", nargs="?", metavar=metavar, help=model_help)
     parser.add_argument("--weights", metavar="FILE", help="a .pth or .safetensors file of the model's state dict")
     parser.add_argument(
         "--trust-model", action="store_true", help="allow a MODEL that is code (a factory, a .pt2 file)"
@@ -55,6 +61,8 @@ def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:
         arguments.model = configuration.model.reference
         arguments.weights = arguments.weights or configuration.model.path
         arguments.classes, arguments.labels = configuration.model.classes, configuration.model.labels
+        arguments.preprocess = _preprocess(configuration.model.preprocess)
+        arguments.postprocess = _postprocess(configuration.model.postprocess)
         arguments.trust_model = arguments.trust_model or bool(configuration.model.trust_model)
     if arguments.engine == "auto" and configuration.engine.name is not None:
         arguments.engine = configuration.engine.name
@@ -63,6 +71,26 @@ def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:
     if arguments.threads is None:
         arguments.threads = configuration.engine.threads
     return configuration
+
+
+def _preprocess(section: PreprocessSection) -> Preprocess | None:
+    """What the file says of it; None where it says nothing."""
+    from dnn_surgery.model.preprocess import Preprocess
+
+    said = _said(section)
+    return Preprocess(**said) if said else None
+
+
+def _postprocess(section: PostprocessSection) -> Postprocess | None:
+    from dnn_surgery.model.postprocess import Postprocess
+
+    said = _said(section)
+    return Postprocess(**said) if said else None
+
+
+def _said(section: PreprocessSection | PostprocessSection) -> dict[str, Any]:
+    values = {item.name: getattr(section, item.name) for item in fields(section)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def load_graph(arguments: argparse.Namespace) -> ModelGraph:
@@ -81,6 +109,8 @@ def load_graph(arguments: argparse.Namespace) -> ModelGraph:
         arguments.weights,
         trust_model=arguments.trust_model,
         classes=getattr(arguments, "classes", None),
+        preprocess=getattr(arguments, "preprocess", None),
+        postprocess=getattr(arguments, "postprocess", None),
     )
     if (labels := getattr(arguments, "labels", None)) is not None:
         graph = replace(graph, labels=_read_labels(labels))
@@ -101,12 +131,10 @@ def build_engine(graph: ModelGraph, arguments: argparse.Namespace) -> Engine:
     """The engine that the flags name.
 
     Raises:
-        InputError: no such engine or device, or no positive number of threads.
+        InputError: no such engine or device, or a number of threads that makes no sense.
     """
     from dnn_surgery.execution.engines import make_engine
 
-    if arguments.threads is not None and arguments.threads < 1:
-        raise InputError(f"--threads must be at least 1, got {arguments.threads}")
     providers = [name.strip() for name in arguments.providers.split(",")] if arguments.providers else None
     return make_engine(
         graph, name=arguments.engine, device=arguments.device, threads=arguments.threads, providers=providers

@@ -9,83 +9,152 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dnn_surgery.errors import InputError, ProblemError
-from dnn_surgery.units import format_bandwidth, format_duration, format_size, parse_bandwidth, parse_duration
+from dnn_surgery.units import parse_bandwidth, parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from dnn_surgery.planning import Link, Plan, Problem
+    from dnn_surgery.planning import Goal, Link, Problem
     from dnn_surgery.profiling.profile import Profile
 
+T = TypeVar("T")
+
+ALGORITHMS = ["exact", "dsl", "dsh", "dads", "dsl-paper", "dsh-paper", "neurosurgeon", "edge-only", "cloud-only"]
 EXAMPLE = "dnn-surgery plan problem.json --bandwidth 5.85Mbit/s --rtt 40ms"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `plan`."""
-    parser.add_argument("what", nargs="?", metavar="PROBLEM | MODEL", help="a problem file, a profile, '-', or a model")
+    from dnn_surgery.cli.model_arguments import MODEL_HELP, add_model_arguments
+
+    what = f"a problem file or a profile (.json, or - for standard input); or a model: {MODEL_HELP}"
+    add_model_arguments(parser, metavar="PROBLEM|MODEL", model_help=what)
     parser.add_argument("--edge", metavar="FILE", help="the device's profile")
     parser.add_argument("--cloud", metavar="FILE", help="the server's profile")
     parser.add_argument("--edge-slowdown", type=float, metavar="FACTOR", help="multiplies the edge's seconds")
-    parser.add_argument("--bandwidth", required=True, metavar="RATE", help="up, such as 5.85Mbit/s")
-    parser.add_argument("--rtt", default="0ms", metavar="TIME", help="round trip, such as 40ms (default 0)")
-    parser.add_argument("--download", metavar="RATE", help="down; counts the result's way back")
-    parser.add_argument("--objective", default="latency", metavar="NAME", help="latency (default), throughput, energy")
-    parser.add_argument("--rate", type=float, metavar="HZ", help="frames a second to keep up with")
-    parser.add_argument(
-        "--algorithm", default="exact", metavar="NAME", help="see the documentation; or module:function"
+    link = parser.add_argument_group("link", "once for each pair of neighbours where a problem has more than two tiers")
+    link.add_argument("--bandwidth", required=True, action="append", metavar="RATE", help="up, such as 5.85Mbit/s")
+    link.add_argument("--rtt", action="append", metavar="TIME", help="round trip, such as 40ms (default 0)")
+    link.add_argument("--download", action="append", metavar="RATE", help="down; counts the result's way back")
+    goal = parser.add_argument_group("goal")
+    goal.add_argument("--objective", default="latency", metavar="NAME", help="latency (default), throughput, energy")
+    goal.add_argument("--rate", type=float, metavar="HZ", help="frames a second to keep up with")
+    goal.add_argument("--deadline", metavar="TIME", help="most latency, such as 200ms")
+    goal.add_argument("--memory", metavar="SIZE", help="most bytes of parameters at the edge, such as 64MiB")
+    goal.add_argument("--max-data", metavar="BUDGET", help="100kB/frame, or with --rate 2GB/month (bytes up)")
+    goal.add_argument("--power", metavar="WATTS,WATTS", help="of the device computing and sending, such as 3.5,1.2")
+    goal.add_argument("--edge-load", type=float, default=1.0, metavar="FACTOR", help="the edge is this much slower now")
+    goal.add_argument("--cloud-load", type=float, default=1.0, metavar="FACTOR", help="likewise the cloud")
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--algorithm", default="exact", metavar="NAME", help=f"{', '.join(ALGORITHMS)}; or module:function"
     )
-    parser.add_argument("--cut", metavar="LAYER", help="force the cut after this layer")
-    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
-    parser.add_argument("--weights", metavar="FILE", help="weights of the MODEL")
-    parser.add_argument("--trust-model", action="store_true", help="allow a MODEL that is code")
+    how.add_argument("--cut", metavar="LAYER", help="force the cut after this layer")
+    how.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Plans and prints."""
-    from dnn_surgery.planning import Link, plan
+    from dnn_surgery.planning import Goal, plan_tiers
+    from dnn_surgery.planning.algorithms import judged, plan_for
 
-    link = Link(
-        bandwidth_bps=parse_bandwidth(arguments.bandwidth),
-        rtt_s=parse_duration(arguments.rtt),
-        download_bps=None if arguments.download is None else parse_bandwidth(arguments.download),
-    )
+    links = _links(arguments)
+    goal = _goal(arguments)
     problem = _problem(arguments)
+    if problem.tiers > 2 or len(links) > 1:
+        if goal != Goal() or arguments.algorithm != "exact" or arguments.cut is not None:
+            raise InputError("several tiers are planned for least latency alone: leave out the goal, algorithm and cut")
+        tiered = plan_tiers(problem, links)
+        if arguments.json:
+            print(tiered.to_json())
+        else:
+            from dnn_surgery.cli.plan_view import show_tiers
+
+            show_tiers(problem, tiered)
+        return 0
+    link = links[0]
     if arguments.cut is None:
-        found = plan(problem, link, arguments.objective, arguments.rate, arguments.algorithm)
+        found = plan_for(problem, link, goal, arguments.algorithm)
     else:
-        found = problem.cost(edge=_up_to(problem, arguments.cut), link=link)
+        edge = _up_to(problem, arguments.cut)
+        found = problem.cost(edge=edge, link=link, edge_load=goal.edge_load, cloud_load=goal.cloud_load)
+        found = judged(problem, goal, replace(found, objective=goal.objective))
     if arguments.json:
         print(found.to_json())
     else:
-        _show(problem, link, found)
+        from dnn_surgery.cli.plan_view import show
+
+        show(problem, link, goal, found)
     return 0
+
+
+def _links(arguments: argparse.Namespace) -> list[Link]:
+    """One link for each --bandwidth; --rtt and --download stand once for all or once for each."""
+    from dnn_surgery.planning import Link
+
+    count = len(arguments.bandwidth)
+    rtts = _spread("--rtt", arguments.rtt or ["0"], count)
+    downs = _spread("--download", arguments.download or [None], count)
+    return [
+        Link(parse_bandwidth(up), parse_duration(rtt), None if down is None else parse_bandwidth(down))
+        for up, rtt, down in zip(arguments.bandwidth, rtts, downs, strict=True)
+    ]
+
+
+def _spread(flag: str, values: list[T], count: int) -> list[T]:
+    if len(values) not in (1, count):
+        raise InputError(f"{flag} is given {len(values)} times, --bandwidth {count} times")
+    return values * count if len(values) == 1 else values
+
+
+def _goal(arguments: argparse.Namespace) -> Goal:
+    from dnn_surgery.planning import Goal, Limits, Power, parse_budget
+
+    power = None
+    if arguments.power is not None:
+        try:
+            compute_w, send_w = (float(watts) for watts in arguments.power.split(","))
+        except ValueError:
+            raise InputError(f"--power needs two numbers of watts such as 3.5,1.2, got {arguments.power!r}") from None
+        power = Power(compute_w, send_w)
+    return Goal(
+        objective=arguments.objective,
+        rate_hz=arguments.rate,
+        edge_load=arguments.edge_load,
+        cloud_load=arguments.cloud_load,
+        limits=Limits(
+            edge_param_bytes=None if arguments.memory is None else parse_size(arguments.memory),
+            deadline_s=None if arguments.deadline is None else parse_duration(arguments.deadline),
+            frame_bytes=None if arguments.max_data is None else parse_budget(arguments.max_data, arguments.rate),
+        ),
+        power=power,
+    )
 
 
 def _problem(arguments: argparse.Namespace) -> Problem:
     from dnn_surgery.planning import Problem
 
     slowdown = 1.0 if arguments.edge_slowdown is None else arguments.edge_slowdown
-    if arguments.what is None:
+    if arguments.model is None:
         if arguments.edge is None and arguments.cloud is None:
             raise InputError("nothing to plan: give a problem file, a MODEL, or --edge A.json --cloud B.json")
         edge, cloud = _profiles(arguments.edge or arguments.cloud, arguments.cloud or arguments.edge)
         return Problem.from_profiles(edge, cloud, slowdown)
     if arguments.edge or arguments.cloud:
-        raise InputError(f"give either {arguments.what} or profiles (--edge, --cloud), not both")
-    if arguments.what == "-" or Path(arguments.what).suffix == ".json":
-        text = _read(arguments.what)
+        raise InputError(f"give either {arguments.model} or profiles (--edge, --cloud), not both")
+    if arguments.model == "-" or Path(arguments.model).suffix == ".json":
+        text = _read(arguments.model)
         if _schema(text).startswith("dnn-surgery/profile/"):
-            profile = _parse_profile(text, arguments.what)
+            profile = _parse_profile(text, arguments.model)
             return Problem.from_profiles(profile, profile, slowdown)
         if arguments.edge_slowdown is not None:
             raise InputError(
                 "--edge-slowdown is for profiles and models: a problem file says both sides' seconds itself"
             )
-        return Problem.from_json(text, where=arguments.what)
+        return Problem.from_json(text, where=arguments.model)
     profile = _measure(arguments)
     return Problem.from_profiles(profile, profile, slowdown)
 
@@ -103,11 +172,14 @@ def _parse_profile(text: str, where: str) -> Profile:
 
 
 def _measure(arguments: argparse.Namespace) -> Profile:
-    from dnn_surgery.model.reference import load_model
+    from rich.console import Console
+
+    from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.profiling.measure import profile
 
-    print(f"profiling {arguments.what} on this device", file=sys.stderr)
-    return profile(load_model(arguments.what, arguments.weights, trust_model=arguments.trust_model))
+    graph = load_graph(arguments)
+    with Console(stderr=True).status(f"profiling {graph.name} on this device"):
+        return profile(graph, engine=build_engine(graph, arguments))
 
 
 def _read(name: str) -> str:
@@ -144,42 +216,3 @@ def _up_to(problem: Problem, layer: str) -> list[str]:
             inside.add(name)
             stack.extend(needs[name])
     return sorted(inside)
-
-
-def _show(problem: Problem, link: Link, found: Plan) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(highlight=False, soft_wrap=True)
-    rates = format_bandwidth(link.bandwidth_bps)
-    if link.download_bps is not None:
-        rates += f" up, {format_bandwidth(link.download_bps)} down"
-    console.print(f"[bold]{escape(problem.name)}[/] on {rates}, RTT {format_duration(link.rtt_s)}")
-    console.print(f"edge : {escape(_range(found.edge))}")
-    console.print(f"cloud: {escape(_range(found.cloud))}")
-    for tensor in found.sent:
-        console.print(f"sends {escape(tensor.tensor)}: {format_size(tensor.bytes)}, {escape(tensor.codec)}")
-    console.print(_stages(found))
-    bound = "proved optimal" if found.optimal else "not proved optimal"
-    console.print(
-        f"latency {format_duration(found.latency_s)}, throughput {found.throughput_hz:.3g} frames/s, {bound} "
-        f"({escape(found.algorithm)})"
-    )
-
-
-def _range(names: tuple[str, ...]) -> str:
-    if not names:
-        return "nothing"
-    return f"{len(names)} layers, {names[0]} to {names[-1]}" if len(names) > 1 else names[0]
-
-
-def _stages(found: Plan) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    longest = max(found.bottleneck_s, found.rtt_s, found.return_s) or 1.0
-    for stage in ("edge_s", "transfer_s", "cloud_s", "rtt_s", "return_s"):
-        seconds = getattr(found, stage)
-        if seconds:
-            table.add_row(stage.removesuffix("_s"), format_duration(seconds), "█" * round(40 * seconds / longest))
-    return table

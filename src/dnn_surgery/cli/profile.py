@@ -1,14 +1,31 @@
 """Measure what a model costs on this device, and write it to a profile file.
 
 Plan with two of them: dnn-surgery plan --edge pi.json --cloud server.json --bandwidth 5.85Mbit/s
+With --verify every candidate cut is also run whole: what was predicted stands beside what was measured, and the file
+(-o) holds both, so that a plan for one of these cuts is made from what it took.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from dnn_surgery.cli.model_arguments import MODEL_KEYS
+
+if TYPE_CHECKING:
+    from dnn_surgery.calibration.verification import Verification
+    from dnn_surgery.execution.engine import Engine
+    from dnn_surgery.profiling.profile import Profile
+
+Result = TypeVar("Result")
 
 EXAMPLE = "dnn-surgery profile resnet18 -o pi.json"
+
+# What is acted on here, and what is the business of `run` and `serve`.
+_SUPPORTED = (*MODEL_KEYS, "server", "profiles", "sources", "plan", "link", "overload", "output")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,27 +35,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write the profile (default: stdout)")
     parser.add_argument("--repeats", type=int, default=15, metavar="N", help="measured rounds (default 15)")
-    parser.add_argument("--json", action="store_true", help="no table: the profile alone, on stdout without -o")
+    parser.add_argument("--verify", action="store_true", help="predicted against measured seconds of every cut")
+    parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
+    parser.add_argument("--json", action="store_true", help="no table: the profile (or the comparison) on stdout")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures and writes."""
+    from dnn_surgery.cli.model_arguments import build_engine, fill_from_configuration, load_graph
+
+    if arguments.config is not None:
+        fill_from_configuration(arguments).check_supported(_SUPPORTED, "profile")
+    graph = load_graph(arguments)
+    engine = build_engine(graph, arguments)
+    if arguments.verify:
+        from dnn_surgery.calibration.calibrate import calibrated
+        from dnn_surgery.calibration.verification import verify
+
+        verification = _with_bar(
+            f"verifying {graph.name}",
+            lambda progress: verify(engine, repeats=arguments.repeats, progress=progress),
+        )
+        if arguments.output:
+            calibrated(verification.profile, verification.times).save(arguments.output)
+        _show_verification(verification, as_json=arguments.json)
+        return 0
+    _show_profile(_measured(engine, arguments.repeats), arguments)
+    return 0
+
+
+def _measured(engine: Engine, repeats: int) -> Profile:
+    from dnn_surgery.profiling.measure import profile
+
+    name = engine.graph.name
+    return _with_bar(
+        f"profiling {name}",
+        lambda progress: profile(engine.graph, engine=engine, repeats=repeats, progress=progress),
+    )
+
+
+def _with_bar(title: str, work: Callable[[Callable[[int, int], None]], Result]) -> Result:
+    """Runs `work`, which reports its progress, under a bar on stderr."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from dnn_surgery.cli.model_arguments import build_engine, load_graph
-    from dnn_surgery.profiling.measure import profile
-
-    graph = load_graph(arguments)
-    engine = build_engine(graph, arguments)
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"profiling {graph.name}", total=None)
-        measured = profile(
-            graph,
-            engine=engine,
-            repeats=arguments.repeats,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        task = bar.add_task(title, total=None)
+        return work(lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _show_profile(measured: Profile, arguments: argparse.Namespace) -> None:
     if arguments.output:
         measured.save(arguments.output)
     elif arguments.json or not sys.stdout.isatty():
@@ -47,4 +93,12 @@ def run(arguments: argparse.Namespace) -> int:
         from dnn_surgery.report.profile_table import show_profile
 
         show_profile(measured)
-    return 0
+
+
+def _show_verification(verification: Verification, *, as_json: bool) -> None:
+    from dnn_surgery.report.verification_table import show_verification, verification_record
+
+    if as_json:
+        print(json.dumps(verification_record(verification), indent=1))
+    else:
+        show_verification(verification)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from dnn_surgery.cli.model_arguments import MODEL_KEYS
-from dnn_surgery.errors import InputError
+from dnn_surgery.errors import InputError, SourceError
 
 if TYPE_CHECKING:
     from dnn_surgery.edge.connection import Connection
@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bandwidth", metavar="RATE", help="up, such as 5.85Mbit/s (default: probed)")
     parser.add_argument("--rtt", metavar="TIME", help="round trip, such as 40ms; goes with --bandwidth (default: 0)")
     parser.add_argument("--profile", metavar="FILE", help="this device's profile (default: measured now)")
-    parser.add_argument("--objective", metavar="NAME", help="what the plan makes best (default: latency)")
+    parser.add_argument(
+        "--objective", choices=("latency", "throughput"), help="what the plan makes best (default: latency)"
+    )
     parser.add_argument("--algorithm", default="exact", metavar="NAME", help="how it plans (default: exact)")
     parser.add_argument("--deadline", metavar="TIME", help="for the server's answer (default: from the prediction)")
     parser.add_argument("--in-flight", type=int, default=3, metavar="N", help="frames under way at once (default 3)")
@@ -64,11 +66,16 @@ def run(arguments: argparse.Namespace) -> int:
         _fill(arguments)
     if arguments.source is None:
         raise InputError("no --source given: a picture, a folder, a glob, or a video file")
-    if arguments.in_flight < 1:
-        raise InputError(f"--in-flight must be at least 1, got {arguments.in_flight}")
+    _check(arguments)
+    unreadable: list[SourceError] = []
+
+    def note(error: SourceError) -> None:
+        unreadable.append(error)
+        print(f"dnn-surgery: error: {error}", file=sys.stderr)
+
     with ExitStack() as stack:
         # Before the model is loaded: that nothing can be read should not take as long to say as a model takes to load.
-        source = stack.enter_context(open_source(arguments.source))
+        source = stack.enter_context(open_source(arguments.source, on_error=note))
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
@@ -89,7 +96,19 @@ def run(arguments: argparse.Namespace) -> int:
         for result in results:
             lines.result(result)
         lines.summary()
-    return 0
+    return unreadable[0].exit_code if unreadable else 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuses flags that make no sense, alone or together."""
+    for name in ("in_flight", "frames"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    if arguments.local:
+        remote = ("server", "cut", "bandwidth", "rtt", "profile", "deadline")
+        if given := [f"--{name}" for name in remote if getattr(arguments, name) is not None]:
+            raise InputError(f"--local sends nothing, so it does not go with {', '.join(given)}")
 
 
 def _fill(arguments: argparse.Namespace) -> None:
@@ -125,7 +144,8 @@ def _frames(source: Source, graph: ModelGraph, limit: int | None) -> Iterator[Na
     for frame in source:
         if limit is not None and frame.index >= limit:
             return
-        yield NamedInputs(frame.name, {picture.tensor: fit(frame.pixels, picture)})
+        height, width = frame.pixels.shape[:2]
+        yield NamedInputs(frame.name, {picture.tensor: fit(frame.pixels, picture)}, (width, height))
 
 
 def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -> Connection:

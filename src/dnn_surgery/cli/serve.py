@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     graph = load_graph(arguments)
     engine = build_engine(graph, arguments)
     with _until_signalled() as signalled, CloudServer(engine, address=str(address), profile=profile) as server:
+        if arguments.config is not None and address.loopback:
+            print(
+                f"dnn-surgery: notice: {server.address} is reached from this machine only; devices elsewhere need "
+                "--address 0.0.0.0:PORT",
+                file=sys.stderr,
+            )
         print(_listening(server, graph, as_json=arguments.json), flush=True)
         signalled.wait()
     return 0

@@ -205,6 +205,19 @@ def number(what: str, *, above: float = -math.inf, at_most: float = math.inf) ->
     return parse
 
 
+def channels(what: str, *, above: float = -math.inf) -> Callable[[Entry], tuple[float, float, float]]:
+    """Three finite numbers above a bound; a single one stands for three equal ones."""
+
+    def parse(entry: Entry) -> tuple[float, float, float]:
+        items = entry.items() if entry.kind == "seq" else [entry] * 3
+        if len(items) != 3:
+            raise entry.expected(what)
+        first, second, third = (number(what, above=above)(item) for item in items)
+        return first, second, third
+
+    return parse
+
+
 def one_of(*choices: str) -> Callable[[Entry], str]:
     """One of some words."""
 

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from dnn_surgery.edge.result import FrameResult
 from dnn_surgery.edge.runtime import Edge, NamedInputs
+from dnn_surgery.errors import InputError
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
@@ -101,6 +102,9 @@ def connect(
         FingerprintError: the server holds another model or other weights.
         ModelError: `cut` is no layer.
     """
+    if deadline_s is not None and not deadline_s > 0:
+        raise InputError(f"the deadline of a frame must be positive, got {deadline_s} s")
+    forced = None if cut is None else graph.edge_layers(cut)
     engine = engine or make_engine(graph)
     client = InferenceClient(address, model_name=graph.name, fingerprint=graph.fingerprint, timeout_s=timeout_s)
     try:
@@ -115,16 +119,18 @@ def connect(
             report("probing the link")
             estimate = estimate_link(client.probe, max_bytes=LARGEST_PROBE_BYTES)
             link = Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
-        if cut is None:
+        if forced is None:
             chosen = plan(problem, link, objective, algorithm=algorithm)
         else:
-            chosen = problem.cost(edge=graph.edge_layers(cut), link=link)
+            chosen = problem.cost(edge=forced, link=link)
+        if deadline_s is None:
+            deadline_s = max(LEAST_DEADLINE_S, DEADLINE_FACTOR * chosen.latency_s)
         edge = Edge(
             engine,
             chosen.edge,
             client=client,
             codecs={sent.tensor: sent.codec for sent in chosen.sent},
-            deadline_s=deadline_s or max(LEAST_DEADLINE_S, DEADLINE_FACTOR * chosen.latency_s),
+            deadline_s=deadline_s,
             slowdown=slowdown,
         )
     except BaseException:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,10 +32,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class NamedInputs:
-    """A frame as the model takes it: named arrays."""
+    """A frame as the model takes it: named arrays. `frame_size` is its own width and height, before it was fitted."""
 
     name: str
     tensors: Mapping[str, Array]
+    frame_size: tuple[int, int] | None = None
 
 
 @dataclass
@@ -73,6 +75,7 @@ class _Taken:
     held: dict[str, Array]
     pending: PendingReply | None = None
     failure: str | None = None
+    frame_size: tuple[int, int] | None = None
 
 
 class Edge:
@@ -106,7 +109,7 @@ class Edge:
         clock: Clock = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if slowdown < 1:
+        if not 1 <= slowdown < math.inf:
             raise InputError(f"an emulated slow-down must be at least 1, got {slowdown}")
         layers = tuple(partition)
         self.head, self.tail = Head(engine, layers), Tail(engine, layers)
@@ -132,16 +135,15 @@ class Edge:
         :meth:`__call__`.
         """
         waiting: deque[_Taken] = deque()
-        source, failure = iter(frames), None
+        source = iter(frames)
+        failure: Exception | None = None
         while failure is None:
             try:
-                frame = next(source)
+                waiting.append(self._start(next(source)))
             except StopIteration:
                 break
-            except SurgeryError as error:
+            except Exception as error:  # noqa: BLE001 - raised again once every frame taken in has its answer
                 failure = error
-            else:
-                waiting.append(self._start(frame))
             while waiting and (len(waiting) >= in_flight or _is_done(waiting[0])):
                 yield self._finish(waiting.popleft())
         while waiting:
@@ -153,6 +155,7 @@ class Edge:
         started_s = self._clock()
         held, payloads, used = self._slowly(lambda: self._run_head(frame))
         taken = _Taken(self._count, frame.name, started_s, self._clock() - started_s, held)
+        taken.frame_size = frame.frame_size
         self._count += 1
         remaining = self.head.tensors.remaining
         if self.client is None or not remaining:
@@ -188,6 +191,7 @@ class Edge:
                     transfer_s=max(0.0, reply.elapsed_s - cloud_s),
                     cloud_s=cloud_s,
                     sent_bytes=reply.bytes_up,
+                    frame_size=taken.frame_size,
                 )
         return self._finish_locally(taken)
 
@@ -204,6 +208,7 @@ class Edge:
             edge_s=taken.edge_s,
             local_s=now_s - before_s,
             failure=taken.failure,
+            frame_size=taken.frame_size,
         )
 
     def _failed(self, taken: _Taken, error: SurgeryError) -> None:

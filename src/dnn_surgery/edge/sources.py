@@ -10,7 +10,7 @@ Frames are read one by one, when they are asked for.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +56,13 @@ class Source:
 
 
 @contextmanager
-def open_source(source: str | Path | Iterable[Pixels]) -> Iterator[Source]:
+def open_source(
+    source: str | Path | Iterable[Pixels], *, on_error: Callable[[SourceError], None] | None = None
+) -> Iterator[Source]:
     """Opens what the text names, or an iterable of uint8 [H, W, 3] arrays, and closes it when the context ends.
 
-    A folder gives its pictures in the order of their names, a glob (``**`` goes into folders) all files that match.
+    A folder gives its pictures in the order of their names (hidden files are none), a glob (``**`` goes into folders)
+    all files that match. With `on_error` a picture among several that cannot be read is told to it and left out.
 
     Raises:
         SourceError: there is nothing, or nothing readable, of that name.
@@ -76,14 +79,14 @@ def open_source(source: str | Path | Iterable[Pixels]) -> Iterator[Source]:
             yield Source(str(source), _name_frames(video.frames, f"{_escaped(path)}#{{}}"), video.length)
         return
     paths = _find_pictures(path, str(source))
-    yield Source(str(source), _read_pictures(paths), len(paths))
+    yield Source(str(source), _read_pictures(paths, on_error if len(paths) > 1 else None), len(paths))
 
 
 def _find_pictures(path: Path, text: str) -> Sequence[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        paths = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+        paths = sorted(file for file in path.iterdir() if _is_picture_file(file))
         if not paths:
             raise SourceError(f"{text}: the folder holds no pictures ({', '.join(sorted(SUFFIXES))})")
         return paths
@@ -98,9 +101,22 @@ def _find_pictures(path: Path, text: str) -> Sequence[Path]:
     raise SourceError(f"{text}: no such file or folder")
 
 
-def _read_pictures(paths: Sequence[Path]) -> Iterator[Frame]:
-    for index, path in enumerate(paths):
-        yield Frame(index, str(path), read_picture(path))
+def _is_picture_file(path: Path) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _read_pictures(paths: Sequence[Path], on_error: Callable[[SourceError], None] | None) -> Iterator[Frame]:
+    index = 0
+    for path in paths:
+        try:
+            pixels = read_picture(path)
+        except SourceError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+        else:
+            yield Frame(index, str(path), pixels)
+            index += 1
 
 
 def _name_frames(arrays: Iterable[Pixels], pattern: str) -> Iterator[Frame]:

@@ -28,6 +28,7 @@ warnings.filterwarnings("ignore", message="The given NumPy array is not writable
 
 # Where torch's own tensors begin. Matrix kernels pick their order of summation by alignment too: the same numbers at an
 # odd address, as inside a message, gave other last bits.
+MAX_THREADS = 1024
 ALIGNMENT_BYTES = 64
 
 
@@ -47,6 +48,8 @@ class TorchEngine(Engine):
         if not isinstance(graph.program, TorchProgram):
             raise InputError(f"the torch engine runs graphs traced from PyTorch, not from {graph.program.kind}")
         if threads is not None:
+            if not 1 <= threads <= MAX_THREADS:
+                raise InputError(f"the number of threads must be from 1 to {MAX_THREADS}, got {threads}")
             torch.set_num_threads(threads)
         self.graph, self.program = graph, graph.program
         self.device = _device(device)
@@ -71,9 +74,8 @@ class TorchEngine(Engine):
     def to_native(self, name: str, array: Array) -> torch.Tensor:
         """See :meth:`Engine.to_native`."""
         check_array(self.graph, name, array)
-        # torch.from_numpy shares the memory; a zero-size or big-endian array is not worth a path of its own.
-        # numpy makes a row of a scalar here.
-        tensor = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape)).to(self.device)
+        # Shares the memory where it can. np.ascontiguousarray would make a scalar a vector.
+        tensor = torch.from_numpy(np.asarray(array, order="C")).to(self.device)
         if tensor.data_ptr() % ALIGNMENT_BYTES:
             tensor = tensor.clone()
         if self.graph.tensors[name].dtype == "bfloat16":
@@ -135,8 +137,11 @@ class TorchPart(Part):
 
     def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`Part.run`."""
-        with torch.inference_mode():
-            results = self._module(*(tensors[name] for name in self.inputs))
+        try:
+            with torch.inference_mode():
+                results = self._module(*(tensors[name] for name in self.inputs))
+        except IndexError as error:
+            raise TensorError(f"{', '.join(self.inputs)}: a value is out of the model's range: {error}") from error
         return dict(zip(self.outputs, results, strict=True))
 
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,7 +170,7 @@ def _build_module(engine: TorchEngine, inputs: tuple[str, ...], outputs: tuple[s
     copies: dict[fx.Node, fx.Node] = {}
     for index, name in enumerate(inputs):
         copies[program.node[name]] = part.placeholder(f"input_{index}")
-    sizes = SizeReader(part, {program.node[name]: copies[program.node[name]] for name in inputs})
+    sizes = SizeReader(part, copies)
     wanted = {program.node[name] for name in outputs}
     needed = _needed(program, wanted, stop=set(copies))
 
@@ -221,7 +226,7 @@ def _device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # the meta device, say, has no values
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"no device {name!r} here: {str(error).splitlines()[0]}") from error
     return device

@@ -1,25 +1,25 @@
-"""Sizes that vary (a dynamic batch) are never sent: a part re-reads them from the shapes of what it was given."""
+"""Sizes that vary (a dynamic batch) are never sent: a part re-reads them from the shapes of the tensors it has."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import sympy
 import torch
 from torch import fx
 
 from dnn_surgery.errors import ModelError
 from dnn_surgery.model.torch_nodes import size_expression
+from dnn_surgery.model.torch_sizes import reading
 
 
 class SizeReader:
-    """Adds nodes to a part's graph that compute a size from its placeholders.
+    """Adds nodes to a part's graph that compute a size from its tensors.
 
-    `given` maps the nodes of the whole graph to the part's placeholders.
+    `copies` maps the nodes of the whole graph to those of the part that stand for them; it may grow meanwhile.
     """
 
-    def __init__(self, part: fx.Graph, given: Mapping[fx.Node, fx.Node]) -> None:
-        self.part, self.given = part, given
+    def __init__(self, part: fx.Graph, copies: Mapping[fx.Node, fx.Node]) -> None:
+        self.part, self.copies = part, copies
 
     def has_sources(self, node: fx.Node, needed: Collection[fx.Node]) -> bool:
         """Whether everything that a size node reads is in the part anyway, so that it can simply be copied."""
@@ -29,24 +29,16 @@ class SizeReader:
         """The size as a new node.
 
         Raises:
-            ModelError: no given tensor's shape tells it.
+            ModelError: no tensor's shape tells it.
         """
-        wanted = sympy.sympify(size_expression(node))
-        for whole, placeholder in self.given.items():
-            for dim, size in enumerate(whole.meta["val"].shape):
-                if not isinstance(size, torch.SymInt):
-                    continue
-                ratio = sympy.simplify(wanted / size.node.expr)
-                if ratio.is_Rational:
-                    found = self.part.call_function(torch.ops.aten.sym_size.int, (placeholder, dim))
-                    return self._scaled(found, int(ratio.p), int(ratio.q))
-        raise ModelError(f"size {wanted} cannot be read from the tensors that cross this cut")
-
-    def _scaled(self, size: fx.Node, numerator: int, denominator: int) -> fx.Node:
-        if (numerator, denominator) == (1, 1):
+        found = reading(node, self.copies)
+        if found is None:
+            raise ModelError(f"size {size_expression(node)} cannot be read from the tensors that cross this cut")
+        size = self.part.call_function(torch.ops.aten.sym_size.int, (self.copies[found.node], found.dim))
+        if (found.factor, found.offset, found.divisor) == (1, 0, 1):
             return size
-        return self.part.call_function(_scale, (size, numerator, denominator))
+        return self.part.call_function(_affine, (size, found.factor, found.offset, found.divisor))
 
 
-def _scale(size: int, numerator: int, denominator: int) -> int:
-    return size * numerator // denominator
+def _affine(size: int, factor: int, offset: int, divisor: int) -> int:
+    return (size * factor + offset) // divisor

@@ -16,17 +16,27 @@ from dnn_surgery.errors import ModelError
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.normalisation import PictureInput, example_picture, take_pictures
 from dnn_surgery.model.pictures import with_picture
+from dnn_surgery.model.postprocess import Postprocess
+from dnn_surgery.model.preprocess import Preprocess
+from dnn_surgery.model.stages import needs_stages, trace_with_stages, with_postprocess
 from dnn_surgery.model.tracing import trace
 from dnn_surgery.model.weights import load_weights
 from dnn_surgery.model.zoo.entry import imagenet_labels, imagenet_picture
 
 
-def load_factory(ref: str, weights: str | Path | None = None) -> ModelGraph:
+def load_factory(
+    ref: str,
+    weights: str | Path | None = None,
+    *,
+    preprocess: Preprocess | None = None,
+    postprocess: Postprocess | None = None,
+) -> ModelGraph:
     """Calls the factory and traces what it returns.
 
     It returns an `nn.Module`, or `(module, example_inputs)`. Without example inputs (also not as the module's attribute
     or method `example_inputs`) the module is taken to be an image classifier as those of torchvision: it reads
     float32 `[N, 3, 224, 224]`, normalised with ImageNet's mean and standard deviation, and the graph reads the picture.
+    With `preprocess` the graph reads the picture as that says; `postprocess` says what the outputs mean.
 
     Raises:
         ModelError: the factory cannot be imported, raises, or returns something else; the module cannot be traced.
@@ -36,9 +46,13 @@ def load_factory(ref: str, weights: str | Path | None = None) -> ModelGraph:
     module, examples = _call(ref)
     if weights is not None:
         load_weights(module, weights)
+    if needs_stages(preprocess, postprocess):
+        return trace_with_stages(module, examples, name=name, preprocess=preprocess, postprocess=postprocess)
     if examples is not None:
-        return with_picture(trace(module, examples, name=name))
-    return _trace_classifier(module, name)
+        graph = with_picture(trace(module, examples, name=name))
+    else:
+        graph = _trace_classifier(module, name)
+    return with_postprocess(graph, postprocess)
 
 
 def _trace_classifier(module: nn.Module, name: str) -> ModelGraph:
@@ -66,7 +80,7 @@ def _call(ref: str) -> tuple[nn.Module, Any]:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 result = factory()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(f"factory {ref} failed: {_described(error)}") from error
     else:
         raise ModelError(f"{ref} cannot be called: it is of type {type(factory).__name__}")
@@ -101,6 +115,6 @@ def _import(ref: str) -> Any:
     return found
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint(graph: ModelGraph) -> str:
-    """Hex SHA-256 over the layers (names, operators, wiring), the tensors (type, shape) and every weight's bytes.
+    """Hex SHA-256 over the layers (names, wiring), the operators, the tensors (type, shape) and every weight's bytes.
 
     Engine, device and versions are left out: both sides may differ in them.
     """
@@ -24,6 +24,7 @@ def fingerprint(graph: ModelGraph) -> str:
         "outputs": graph.outputs,
     }
     digest = hashlib.sha256(json.dumps(structure, sort_keys=True, separators=(",", ":")).encode())
+    digest.update(graph.program.operators_digest())
     for name in sorted({name for layer in graph.layers for name in layer.parameters}):
         digest.update(graph.program.parameter_digest(name))
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from dnn_surgery.errors import ModelError, TensorError
 from dnn_surgery.model.fingerprint import fingerprint
+from dnn_surgery.model.postprocess import Postprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Picture:
     """How a frame becomes the network's uint8 input of shape [N, height, width, 3], RGB.
 
     `fit`: ``crop`` scales the short side to `height / crop_fraction` and crops the centre; ``stretch`` ignores the
-    ratio.
+    ratio; ``letterbox`` scales until the whole frame is inside and fills the rest, half on each side, with grey (114).
     """
 
     tensor: str
@@ -68,6 +69,9 @@ class Program(Protocol):
     def kind(self) -> str:
         """The front end's name."""
 
+    def operators_digest(self) -> bytes:
+        """SHA-256 over every operator that plays a part, its literal arguments and what it reads."""
+
     def parameter_digest(self, name: str) -> bytes:
         """SHA-256 over dtype, shape and bytes of one weight."""
 
@@ -77,7 +81,8 @@ class ModelGraph:
     """A model: layers in topological order (the inputs' layers first), tensors by name, the program that computes them.
 
     `inputs` and `outputs` are tensor names. `labels` name the classes, where the model has them. `notices` are
-    sentences that whoever loads the model should be told, such as that its weights are not trained.
+    sentences that whoever loads the model should be told, such as that its weights are not trained. `postprocess` says
+    what the outputs mean, where somebody said it.
     """
 
     name: str
@@ -89,6 +94,7 @@ class ModelGraph:
     picture: Picture | None = None
     labels: tuple[str, ...] | None = field(default=None, repr=False)
     notices: tuple[str, ...] = ()
+    postprocess: Postprocess | None = None
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dnn_surgery.errors import ModelError
 from dnn_surgery.model.graph import Picture
+from dnn_surgery.model.preprocess import Preprocess
 
 # Of the pictures of ImageNet, RGB, for values from 0 to 1.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -50,31 +51,66 @@ class PictureInput(nn.Module):
         return (planes - self.mean) / self.std
 
 
-def take_pictures(module: nn.Module, stage: PictureInput, *, then: nn.Module | None = None) -> nn.Module:
-    """The same module, its forward now `then(forward(input(picture)))`; `stage` becomes its submodule ``input``.
+class PreprocessStage(nn.Module):
+    """uint8 `[N, H, W, 3]` RGB to float32 as a :class:`Preprocess` says. No parameters, nothing in the state dict."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        shape = (1, 3, 1, 1) if preprocess.layout == "nchw" else (1, 1, 1, 3)
+        for name, values in (("mean", preprocess.mean), ("std", preprocess.std)):
+            constant = torch.tensor(values, dtype=torch.float32, device="cpu").view(shape)
+            self.register_buffer(name, constant, persistent=False)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """What the network reads, contiguous."""
+        does = self.preprocess
+        values = picture.flip(3) if does.color == "bgr" else picture
+        if does.layout == "nchw":
+            values = values.permute(0, 3, 1, 2).contiguous()
+        values = values.to(torch.float32)
+        if does.scale != 1:
+            values = values * does.scale
+        if any(does.mean):
+            values = values - self.mean
+        return values if set(does.std) == {1.0} else values / self.std
+
+
+def take_pictures(
+    module: nn.Module,
+    stage: nn.Module | None,
+    *,
+    then: nn.Module | None = None,
+    names: tuple[str, str] = ("input", "then"),
+) -> nn.Module:
+    """The same module, its forward now `then(forward(input(picture)))`; both stages become its submodules, so named.
 
     A wrapper would put a prefix before the path of every module, and so before the name of every layer. Here the module
-    stays the root: paths and the state dict's names are as before.
+    stays the root: paths and the state dict's names are as before. Without a `stage` the module reads what it did.
 
     Raises:
-        ModelError: the module already has something named ``input`` (or ``then``).
+        ModelError: the module already has something of that name.
     """
-    for name in ("input", "then"):
-        if hasattr(module, name):
+    for name, part in zip(names, (stage, then), strict=True):
+        if part is not None and hasattr(module, name):
             raise ModelError(f"{type(module).__name__} has an attribute {name!r} of its own: return example_inputs too")
     # An instance may carry a forward of its own, put there by whoever patched it.
     own_forward = vars(module).pop("forward", None)
     base: type[nn.Module] = type(module)
 
     def forward(self: nn.Module, picture: Tensor) -> Any:
-        planes = self.get_submodule("input")(picture)
-        result = base.forward(self, planes) if own_forward is None else own_forward(planes)
-        return result if then is None else self.get_submodule("then")(result)
+        read = picture if stage is None else self.get_submodule(names[0])(picture)
+        result = base.forward(self, read) if own_forward is None else own_forward(read)
+        return result if then is None else self.get_submodule(names[1])(result)
 
     module.__class__ = type(base.__name__, (base,), {"forward": forward, "__module__": base.__module__})
-    module.add_module("input", stage)
+    if stage is not None:
+        module.add_module(names[0], stage)
     if then is not None:
-        module.add_module("then", then)
+        module.add_module(names[1], then)
     return module
 
 

@@ -7,6 +7,7 @@ Tensors have the names of the file's values; a layer has the name of its main no
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -102,6 +103,7 @@ class _Builder:
                 raise ModelError(f"{self.path}: output {name!r} is no tensor of numbers, so it cannot be returned")
         program = OnnxProgram(
             path=self.path,
+            operators=hashlib.sha256(repr([layer.operators for layer in layers]).encode()).digest(),
             digests=self.digests,
             input_shapes=self.input_shapes,
             example={str(value.name): self.example[str(value.name)] for value in self.inputs},

@@ -22,15 +22,21 @@ MODEL_FILE, WEIGHTS_FILE = "model.onnx", "weights.bin"
 class OnnxProgram:
     """An ONNX file; every tensor of the graph is a value of its, by the same name.
 
-    `digests` are the weights' by name. `input_shapes` are sizes that a user fixed. `example` are inputs to measure
-    with. The weights are not kept in memory: engines copy what they run, so :meth:`write` reads the file again.
+    `operators` is the digest of all operators, `digests` are the weights' by name. `input_shapes` are sizes that a
+    user fixed, `example` inputs to measure with. The weights are not kept in memory: engines copy what they run, so
+    :meth:`write` reads the file again.
     """
 
     path: Path
+    operators: bytes
     digests: Mapping[str, bytes]
     input_shapes: Mapping[str, tuple[int, ...]]
     example: Mapping[str, NDArray[Any]]
     kind: str = "onnx"
+
+    def operators_digest(self) -> bytes:
+        """SHA-256 over every operator that plays a part, its attributes and what it reads."""
+        return self.operators
 
     def parameter_digest(self, name: str) -> bytes:
         """SHA-256 over name, dtype, shape and bytes of one weight."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,14 @@ from dnn_surgery.model.zoo import entry as zoo_entry
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.export import ExportedProgram
 
+    from dnn_surgery.model.postprocess import Postprocess
+    from dnn_surgery.model.preprocess import Preprocess
     from dnn_surgery.model.zoo import ZooEntry
+
+# More is a slip of the pen, which should not end in a machine without memory.
+MAX_CLASSES = 1_000_000
 
 
 def load_model(
@@ -26,6 +33,8 @@ def load_model(
     trust_model: bool = False,
     classes: int | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    preprocess: Preprocess | None = None,
+    postprocess: Postprocess | None = None,
 ) -> ModelGraph:
     """The graph of a model.
 
@@ -37,6 +46,9 @@ def load_model(
         trust_model: allows factories and ``.pt2`` files, which are code and can do whatever their author wants.
         classes: how many classes a network of the zoo tells apart, where the weights are of a network of its kind that
             was trained for other ones; it has no labels then.
+        input_shapes: sizes for inputs that an ``.onnx`` file leaves open.
+        preprocess: how a picture becomes the input of a factory's or a file's network; becomes part of the graph.
+        postprocess: what the outputs mean. For a PyTorch detector, confidence and suppression become part of the graph.
 
     Raises:
         ModelError: there is no such model, it is not trusted, it cannot be built or traced, or torch is missing.
@@ -44,6 +56,8 @@ def load_model(
     """
     suffix = Path(ref).suffix.lower()
     if suffix == ".onnx":
+        if preprocess is not None or postprocess is not None:
+            raise ModelError(f"{ref}: preprocess and postprocess are not put around ONNX files yet")
         return _load_onnx(Path(ref), weights, classes, input_shapes)
     if input_shapes:
         raise ModelError(f"input shapes can be chosen for an .onnx file, not for {ref}")
@@ -62,12 +76,16 @@ def load_model(
         raise ModelError(f"classes can be chosen for a model of the zoo, not for {ref}")
     _require_torch()
     if suffix == ".pt2":
-        return _load_exported(Path(ref), weights)
+        return _load_exported(Path(ref), weights, preprocess, postprocess)
     if is_code:
         from dnn_surgery.model.factory import load_factory
 
-        return load_factory(ref, weights)
-    return _load_zoo(zoo_entry(ref), weights, classes)
+        return load_factory(ref, weights, preprocess=preprocess, postprocess=postprocess)
+    if preprocess is not None:
+        raise ModelError(f"{ref} says itself how it reads pictures; preprocess is for models that do not")
+    from dnn_surgery.model.stages import with_postprocess
+
+    return with_postprocess(_load_zoo(zoo_entry(ref), weights, classes), postprocess)
 
 
 def _load_onnx(
@@ -97,8 +115,8 @@ def _load_zoo(found: ZooEntry, weights: str | Path | None, classes: int | None) 
     from dnn_surgery.model.tracing import trace
 
     classes = found.classes if classes is None else classes
-    if classes < 1:
-        raise ModelError(f"{found.name} needs at least 1 class, got {classes}")
+    if not 1 <= classes <= MAX_CLASSES:
+        raise ModelError(f"{found.name} needs from 1 to {MAX_CLASSES} classes, got {classes}")
     # No memory and no random numbers for weights that are replaced at once.
     with torch.device("meta"):
         module = found.build(classes)
@@ -127,20 +145,55 @@ def _fill(module: nn.Module, found: ZooEntry, weights: str | Path | None, classe
     return (f"{found.name} has no weights file: its weights are random (seed 0), so its answers mean nothing",)
 
 
-def _load_exported(path: Path, weights: str | Path | None) -> ModelGraph:
-    import torch
-
+def _load_exported(
+    path: Path, weights: str | Path | None, preprocess: Preprocess | None, postprocess: Postprocess | None
+) -> ModelGraph:
+    from dnn_surgery.model.stages import needs_stages, with_postprocess
     from dnn_surgery.model.tracing import from_exported
 
     if weights is not None:
         raise WeightsError(f"{path} brings its own weights; {weights} cannot be put into it")
     if not path.is_file():
         raise ModelError(f"no model file {path}")
+    program = _read_exported(path)
+    if needs_stages(preprocess, postprocess):
+        return _between_stages(program, path, preprocess, postprocess)
+    return with_postprocess(with_picture(from_exported(program, name=path.stem)), postprocess)
+
+
+def _between_stages(
+    program: ExportedProgram, path: Path, preprocess: Preprocess | None, postprocess: Postprocess | None
+) -> ModelGraph:
+    """Makes the program a tree of modules again, so that its layers keep their names, and traces that."""
+    import torch
+
+    from dnn_surgery.model.stages import trace_with_stages
+    from dnn_surgery.model.tracing import examples_of
+
+    examples = examples_of(program, path.stem)
+    names = program.graph_signature.user_inputs
+    shapes = [getattr(node.meta.get("val"), "shape", ()) for node in program.graph.nodes if node.name in names]
+    varying = [place for place, side in enumerate(shapes[0] if shapes else ()) if not isinstance(side, int)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            module = torch.export.unflatten(program)
+        except Exception as error:
+            lines = str(error).splitlines() or ["no message"]
+            raise ModelError(f"{path}: no stage can be put around it: {type(error).__name__}: {lines[0]}") from error
+    return trace_with_stages(
+        module, examples, name=path.stem, preprocess=preprocess, postprocess=postprocess, varying=varying
+    )
+
+
+def _read_exported(path: Path) -> ExportedProgram:
+    import torch
+
     # torch logs a traceback before it raises; the error below is what a user is to see.
     logger = logging.getLogger("torch.export")
     was_disabled, logger.disabled = logger.disabled, True
     try:
-        program = torch.export.load(path)
+        return torch.export.load(path)
     except Exception as error:
         raise ModelError(
             f"cannot load {path}: it is damaged, or was not written by torch.export.save of a version near "
@@ -148,7 +201,6 @@ def _load_exported(path: Path, weights: str | Path | None) -> ModelGraph:
         ) from error
     finally:
         logger.disabled = was_disabled
-    return with_picture(from_exported(program, name=path.stem))
 
 
 def _require_torch() -> None:

@@ -9,7 +9,7 @@ data: everything else.
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,13 @@ _FOLLOWERS = {
         "unflatten",
         "lift_fresh_copy",
     ),
+}
+
+
+# What the protocol has a name for; complex and 8-bit floating-point tensors stay within a layer.
+_SENDABLE = {
+    *(torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32),
+    *(torch.int64, torch.float16, torch.float32, torch.float64, torch.bfloat16),
 }
 
 
@@ -145,11 +152,16 @@ def operator_name(node: fx.Node) -> str:
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
 
 
-def operator_text(node: fx.Node) -> str:
-    """The operator with its literal arguments; nodes and sizes appear as ``_``. Part of the fingerprint."""
+def operator_text(node: fx.Node, place: Mapping[fx.Node, int] | None = None) -> str:
+    """The operator with its literal arguments.
+
+    A node among them appears as its `place`, or as ``_`` without one; devices and sizes that vary always as ``_``.
+    """
 
     def literal(value: object) -> object:
-        return "_" if isinstance(value, (fx.Node, torch.SymInt, torch.device)) else value
+        if isinstance(value, fx.Node):
+            return f"%{place[value]}" if place is not None else "_"
+        return "_" if isinstance(value, (torch.SymInt, torch.device)) else value
 
     arguments = pytree.tree_map(literal, (node.args, dict(node.kwargs)))
     return f"{operator_name(node)}{arguments!r}"
@@ -165,8 +177,9 @@ def is_follower(node: fx.Node) -> bool:
 
 
 def is_cuttable(node: fx.Node) -> bool:
-    """Whether a node's value is a plain tensor, which can be sent."""
-    return isinstance(node.meta.get("val"), torch.Tensor)
+    """Whether a node's value is a plain tensor of a type that can be sent."""
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.dtype in _SENDABLE
 
 
 def needs_storage_of(node: fx.Node) -> bool:

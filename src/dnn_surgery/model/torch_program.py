@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-from dnn_surgery.model.torch_nodes import Roles
+from dnn_surgery.model.torch_nodes import Roles, operator_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,24 @@ class TorchProgram:
     layout: Mapping[str, Layout]
     example: Mapping[str, torch.Tensor]
     kind: str = "torch"
+
+    def operators_digest(self) -> bytes:
+        """SHA-256 over all operators in order; what one reads is named by its place, so that names play no part."""
+        roles, digest = self.roles, hashlib.sha256()
+        needed = {*roles.data, *roles.constant, *roles.local, *roles.size}
+        place: dict[fx.Node, int] = {}
+        for node in self.graph.nodes:
+            if node in needed or node.op == "output":
+                digest.update(f"{len(place)} {self._source(node)} {operator_text(node, place)}\n".encode())
+                place[node] = len(place)
+        return digest.digest()
+
+    def _source(self, node: fx.Node) -> str:
+        """What a node without operator stands for: an input or a weight by name, a branch by its code."""
+        if node.op == "call_function":
+            return ""
+        value = self.constants.get(node.name)
+        return value.code if isinstance(value, fx.GraphModule) else str(node.target)
 
     def parameter_digest(self, name: str) -> bytes:
         """SHA-256 over name, dtype, shape and bytes of one weight."""

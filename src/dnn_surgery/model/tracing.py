@@ -25,6 +25,7 @@ from dnn_surgery.model.graph import Layer, ModelGraph, Picture, Tensor
 from dnn_surgery.model.grouping import Operator, group
 from dnn_surgery.model.naming import NameSource, layer_names
 from dnn_surgery.model.torch_program import Layout, TorchProgram
+from dnn_surgery.model.torch_sizes import reading
 
 Examples = torch.Tensor | Sequence[Any] | Mapping[str, Any]
 LayerModules = Mapping[str, Sequence[str]]
@@ -77,6 +78,8 @@ def trace(
     else:
         arguments = tuple(example_inputs)
     name = name or type(module).__name__
+    arguments, keywords = _distinct((arguments, keywords))
+    notices = (*notices, *_fast_path_notices(module))
     with _evaluating(module), torch.no_grad(), _quiet():
         try:
             exported = torch.export.export(module, arguments, keywords, dynamic_shapes=dynamic_shapes, strict=False)
@@ -98,7 +101,7 @@ def from_exported(
     description = Description(name, dict(layers or {}), picture, tuple(labels) if labels else None, tuple(notices))
     with torch.no_grad(), _quiet():
         functional = exported.run_decompositions({})
-        return _Builder(functional, _example(exported, name), description).build()
+        return _Builder(functional, examples_of(exported, name), description).build()
 
 
 class _Builder:
@@ -186,6 +189,8 @@ class _Builder:
                 continue
             stored = program.state_dict if spec.target in program.state_dict else program.constants
             values[node.name], names[node] = stored[target], target
+            if isinstance(stored[target], torch.Tensor) and stored[target].layout != torch.strided:
+                raise ModelError(f"weight {target} of {self.description.name} is sparse; only dense ones are supported")
         for node in self.graph.nodes:
             if node.op == "get_attr":
                 values[node.name] = _attribute(program.graph_module, str(node.target))
@@ -292,6 +297,7 @@ class _Builder:
             for source in node.all_input_nodes
             if source in tensor_of and source not in members
         )
+        self._check_sizes(name, inside, [node for node in tensor_of if tensor_of[node] in read])
         weights = sorted(self._weights(inside))
         values = [self.constants[node.name] for node in self.parameter_names if self.parameter_names[node] in weights]
         return Layer(
@@ -302,6 +308,24 @@ class _Builder:
             parameters=tuple(weights),
             param_bytes=sum(value.nbytes for value in values if isinstance(value, torch.Tensor)),
         )
+
+    def _check_sizes(self, name: str, inside: Sequence[fx.Node], read: Sequence[fx.Node]) -> None:
+        """Every size that a layer needs must be told by what it reads, or cuts before it could not run."""
+        known, queue = {*inside}, [source for node in inside for source in node.all_input_nodes]
+        while queue:
+            node = queue.pop()
+            if node in known or node not in self.roles.size | self.roles.local:
+                continue
+            known.add(node)
+            own_source = all(source in inside for source in node.all_input_nodes)
+            if node in self.roles.size and (own_source or reading(node, [*read, *inside]) is not None):
+                continue
+            if node in self.roles.size and not any(source in self.roles.size for source in node.all_input_nodes):
+                raise ModelError(
+                    f"layer {name} of {self.description.name} needs the size {nodes.size_expression(node)}, which "
+                    "varies and which no tensor that it reads tells: export the model with that size fixed"
+                )
+            queue.extend(node.all_input_nodes)
 
     def _weights(self, inside: Sequence[fx.Node]) -> set[str]:
         """Names of the weights that these operators read, also by way of constant operators."""
@@ -370,18 +394,45 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps what torch warns and logs while it exports from the user: what went wrong is in the error raised."""
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
 
 
-def _example(exported: ExportedProgram, name: str) -> list[Any]:
+def _distinct(examples: Any) -> Any:
+    """The examples, a tensor that stands in them twice copied: export would take both for one input."""
+    seen = set[int]()
+
+    def once(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and id(value) in seen:
+            return value.clone()
+        seen.add(id(value))
+        return value
+
+    return torch.utils._pytree.tree_map(once, examples)
+
+
+def _fast_path_notices(module: torch.nn.Module) -> tuple[str, ...]:
+    """What a user should know of modules that run otherwise when they are not exported."""
+    if not any(isinstance(part, torch.nn.TransformerEncoderLayer) for part in module.modules()):
+        return ()
+    return (
+        "nn.TransformerEncoderLayer takes a fast path in PyTorch that rounds otherwise than its operators do here; "
+        "torch.backends.mha.set_fastpath_enabled(False) makes both equal to the bit",
+    )
+
+
+def examples_of(exported: ExportedProgram, name: str) -> list[Any]:
+    """The inputs that a program was exported with, in their order.
+
+    Raises:
+        ModelError: it was exported without.
+    """
     if exported.example_inputs is None:
         raise ModelError(f"{name} was exported without example inputs")
     arguments, keywords = exported.example_inputs

@@ -36,8 +36,8 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
             message lists missing and unexpected names and wrong shapes.
     """
     path = Path(path)
-    state = _read(path)
     target = _materialised(module).state_dict()
+    state = _fitted(_read(path), module)
     if problems := _differences(target, state):
         raise WeightsError(f"{path} is not of {type(module).__name__}: {'; '.join(problems)}")
     module.load_state_dict(state, strict=False)  # The names are compared above; batch counters may lack.
@@ -122,7 +122,26 @@ def _read(path: Path) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{path} holds no state dict: names and tensors were expected")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+    return {str(name): value for name, value in content.items()}
+
+
+def _fitted(given: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The same tensors under the module's names.
+
+    DataParallel writes ``module.`` before every name; formats that store a shared tensor once leave out its other
+    names.
+    """
+    expected = module.state_dict(keep_vars=True)
+    if not given.keys() & expected.keys():
+        given = {name.removeprefix("module."): value for name, value in given.items()}
+    names: dict[int, list[str]] = {}
+    for name, value in expected.items():
+        names.setdefault(id(value), []).append(name)
+    for shared in names.values():
+        present = [name for name in shared if name in given]
+        if present:
+            given |= {name: given[present[0]] for name in shared if name not in given}
+    return given
 
 
 def _read_torch(path: Path) -> object:
@@ -163,8 +182,20 @@ def _differences(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) ->
         for name in expected
         if name in given and given[name].shape != expected[name].shape
     ]
-    kinds = (("missing ", missing), ("unexpected ", unexpected), ("", shapes))
+    odd = [f"{name} is {kind}" for name in expected if name in given and (kind := _odd_kind(given[name]))]
+    kinds = (("missing ", missing), ("unexpected ", unexpected), ("", shapes), ("", odd))
     return [f"{kind}{_shortened(names)}" for kind, names in kinds if names]
+
+
+def _odd_kind(value: Tensor) -> str:
+    """What keeps a tensor from being a weight; empty where nothing does."""
+    if value.is_quantized:
+        return "quantized"
+    if value.is_complex():
+        return "complex"
+    if value.is_meta:
+        return "without values"
+    return "" if value.layout == torch.strided else "sparse"
 
 
 def _shortened(names: Iterable[str]) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from dnn_surgery.errors import InfeasibleError
 from dnn_surgery.planning.goal import Goal
 from dnn_surgery.planning.link import Link
@@ -13,7 +11,7 @@ from dnn_surgery.planning.plan import Plan
 from dnn_surgery.planning.prices import Prices
 from dnn_surgery.planning.problem import Problem
 from dnn_surgery.planning.score import Verdict, make_plan
-from dnn_surgery.planning.structure import Bools, Structure
+from dnn_surgery.planning.structure import Structure, admissible_measured
 from dnn_surgery.planning.ties import bottleneck, latency, pick
 
 # A plan is called optimal when its cost is proved to be within this of the least.
@@ -46,20 +44,6 @@ def check_rules(structure: Structure) -> None:
     """Raises InfeasibleError where pins contradict each other."""
     if structure.rules.conflict:
         raise InfeasibleError(structure.rules.conflict)
-
-
-def admissible_measured(structure: Structure) -> list[Bools]:
-    """The partitions of the measured rows that obey all rules."""
-    masks = [np.frombuffer(key, dtype=np.bool_) for key in structure.measured]
-    return [mask for mask in masks if obeys(structure, mask)]
-
-
-def obeys(structure: Structure, edge: Bools) -> bool:
-    """Whether the down-closed set `edge` obeys pins and tensors that may not leave."""
-    rules = structure.rules
-    if (rules.edge & ~edge).any() or (rules.cloud & edge).any():
-        return False
-    return all(structure.tensors[t].send for t in structure.crossing(edge))
 
 
 def relative_gap(value: float, bound: float) -> float:

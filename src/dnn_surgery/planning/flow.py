@@ -28,15 +28,16 @@ Bools = npt.NDArray[np.bool_]
 _FLOW = 2**26
 _CLAMP = 2**27
 _INFINITE = 2**29
-_ROUNDS = 5
-_CLOSED = 1e-13
+ROUNDS = 5
+_CLOSED = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
     """A cut: the nodes on the source's side, its value, and a proved lower bound on every cut's value.
 
-    `widest` is another source side with a minimum value where there are several: the largest, while `side` is smallest.
+    Where several cuts are least, `side` is the smallest source side and `widest` the largest, up to what rounding of
+    the last round hides: the value of `widest` may be a little larger.
     """
 
     side: Bools
@@ -60,18 +61,21 @@ class Network:
         self._tail, self._head = keys // nodes, keys % nodes
         self._indices = self._head.astype(np.int32)
         self._indptr = np.searchsorted(self._tail, np.arange(nodes + 1)).astype(np.int32)
+        nothing = np.zeros(len(keys), dtype=np.int32)
+        self._graph = csr_array((nothing, self._indices, self._indptr), shape=(nodes, nodes))
         self._reverse = np.searchsorted(keys, self._head * nodes + self._tail)
 
-    def minimum_cut(self, capacity: Floats, known: Floats | float) -> Cut:
+    def minimum_cut(self, capacity: Floats, known: float, rounds: int = ROUNDS) -> Cut:
         """The minimum cut; `capacity` may be infinite, `known` is the finite value of some cut.
 
-        Raises nothing: where all cuts below `known` are infinite the returned one has value `known` or infinity.
+        Fewer `rounds` are quicker and leave a larger gap. Where all cuts below `known` are infinite the value is too.
         """
         total = np.bincount(self._place, weights=capacity, minlength=len(self._indices)).astype(np.float64)
         residual = total.copy()
-        lower, value, upper = 0.0, np.inf, float(known)
-        side = widest = np.zeros(self.nodes, dtype=np.bool_)
-        for _ in range(_ROUNDS):
+        lower, value, upper = 0.0, np.inf, known
+        side = np.zeros(self.nodes, dtype=np.bool_)
+        left = np.zeros(len(self._indices), dtype=np.int32)
+        for _ in range(rounds):
             scale = _FLOW / (upper - lower) if upper > lower else np.inf
             if not np.isfinite(scale):
                 # Nothing is left to be told apart: what is reachable without any cost.
@@ -83,13 +87,14 @@ class Network:
                 gained = amount / scale
                 residual = np.maximum(residual - flow / scale, 0.0)
             lower += gained
-            found, wide = self._sides(whole - flow)
+            found = self._reachable(whole > flow, 0)
             found_value = self._value(total, found)
             if found_value < value:
-                side, widest, value = found, wide, found_value
+                side, left, value = found, whole - flow, found_value
             upper = min(upper, value)
             if upper - lower <= _CLOSED * upper:
                 break
+        widest = ~self._reachable(left[self._reverse] > 0, 1) if np.isfinite(value) else side
         return Cut(side, widest, value, min(lower, upper))
 
     def _rounded(self, residual: Floats, scale: float) -> npt.NDArray[np.int32]:
@@ -98,15 +103,9 @@ class Network:
         return np.where(np.isinf(residual), _INFINITE, scaled).astype(np.int32)
 
     def _flow(self, capacity: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], int]:
-        graph = csr_array((capacity, self._indices, self._indptr), shape=(self.nodes, self.nodes))
-        result = maximum_flow(graph, 0, 1)
+        self._graph.data = capacity
+        result = maximum_flow(self._graph, 0, 1)
         return np.asarray(result.flow.data, dtype=np.int32), int(result.flow_value)
-
-    def _sides(self, left: npt.NDArray[np.int32]) -> tuple[Bools, Bools]:
-        """The smallest and the largest source side of a minimum cut, from the capacities that a flow leaves."""
-        reached = self._reachable(left > 0, 0)
-        reaching = self._reachable(left[self._reverse] > 0, 1)
-        return reached, ~reaching
 
     def _reachable(self, arcs: Bools, start: int) -> Bools:
         indptr = np.concatenate(([0], np.cumsum(arcs)))[self._indptr].astype(np.int32)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from dnn_surgery.errors import InputError
 from dnn_surgery.planning.link import Link
 
@@ -19,6 +22,16 @@ class Prices:
     sent: float = 0.0
     param_byte: float = 0.0
     down_byte: float = 0.0
+
+    @property
+    def travel(self) -> tuple[float, float, float]:
+        """What prices a codec: an edge second, a byte up, a cloud second."""
+        return self.edge_s, self.up_byte, self.cloud_s
+
+    @property
+    def vector(self) -> npt.NDArray[np.float64]:
+        """The prices as an array [6] in the order of the columns."""
+        return np.array([*self.travel, self.sent, self.param_byte, self.down_byte], dtype=np.float64)
 
     @classmethod
     def latency(cls, link: Link, edge_load: float = 1.0, cloud_load: float = 1.0) -> Prices:

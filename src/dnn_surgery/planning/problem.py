@@ -15,6 +15,7 @@ from dnn_surgery.errors import ProblemError
 from dnn_surgery.model.graph import near
 
 if TYPE_CHECKING:
+    from dnn_surgery.planning.frontier import Frontier
     from dnn_surgery.planning.link import Link
     from dnn_surgery.planning.plan import Plan
     from dnn_surgery.planning.structure import Structure
@@ -83,6 +84,17 @@ class Measured:
     cloud_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """One partition with one choice of codecs that must not be used, because it was found not to be accurate enough.
+
+    `codecs` are pairs of tensor and codec, of every tensor that the partition sends.
+    """
+
+    edge: tuple[str, ...]
+    codecs: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True)
 class Problem:
     """A model to be cut. `outputs` are the tensors that the user wants; layers without inputs are the model's inputs.
@@ -95,6 +107,7 @@ class Problem:
     layers: tuple[ProblemLayer, ...]
     outputs: tuple[str, ...]
     measured: tuple[Measured, ...] = ()
+    forbidden: tuple[Forbidden, ...] = ()
 
     def __post_init__(self) -> None:
         from dnn_surgery.planning.validation import validate
@@ -103,7 +116,7 @@ class Problem:
 
     @classmethod
     def from_json(cls, text: str, where: str = "problem") -> Problem:
-        """The problem in a JSON document (see the problem file of the documentation).
+        """The problem in a JSON document; its keys are described in ``docs/planning.md``.
 
         Raises:
             ProblemError: naming the place that is wrong.
@@ -137,6 +150,17 @@ class Problem:
 
         return Structure.of(self)
 
+    @cached_property
+    def frontier(self) -> Frontier | None:
+        """The frontier, built once; None where there are too many combinations of partitions and codecs.
+
+        Raises:
+            InfeasibleError: pins contradict each other.
+        """
+        from dnn_surgery.planning.frontier import frontier_below
+
+        return frontier_below(self)
+
     @property
     def tiers(self) -> int:
         """How many tiers the layers have seconds for; 2 is the usual edge and cloud."""
@@ -158,8 +182,17 @@ class Problem:
 
     def with_measured(self, rows: Iterable[Measured]) -> Problem:
         """The same problem with these whole heads and tails; a row replaces an earlier one of the same partition."""
-        merged = {frozenset(row.edge): row for row in (*self.measured, *rows)}
+        inputs = frozenset(layer.name for layer in self.layers if not layer.inputs)
+        merged = {inputs.union(row.edge): row for row in (*self.measured, *rows)}
         return replace(self, measured=tuple(merged.values()))
+
+    def without(self, plan: Plan) -> Problem:
+        """The same problem without this plan's partition and codecs: accuracy belongs to both together.
+
+        The partition stays allowed with other codecs, the codecs with other partitions.
+        """
+        ban = Forbidden(plan.edge, tuple((sent.tensor, sent.codec) for sent in plan.sent))
+        return self if ban in self.forbidden else replace(self, forbidden=(*self.forbidden, ban))
 
     def with_codecs(self, codecs: Mapping[str, Iterable[CodecCost]]) -> Problem:
         """The same problem with these as all the codecs that the named tensors may travel with.

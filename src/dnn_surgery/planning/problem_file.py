@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from dnn_surgery.errors import ProblemError
 from dnn_surgery.model.graph import near
-from dnn_surgery.planning.problem import CodecCost, Measured, Problem, ProblemLayer, Side, TensorCost
+from dnn_surgery.planning.problem import CodecCost, Forbidden, Measured, Problem, ProblemLayer, Side, TensorCost
 
 SCHEMA = "dnn-surgery/problem/1"
 
-_TOP = ("schema", "name", "layers", "outputs", "measured")
+_TOP = ("schema", "name", "layers", "outputs", "measured", "forbidden")
 _LAYER = (
     *("name", "inputs", "edge_s", "cloud_s", "tier_s", "output_bytes", "codecs", "outputs"),
     *("pin", "send", "param_bytes"),
@@ -20,6 +20,7 @@ _LAYER = (
 _TENSOR = ("name", "bytes", "codecs", "send")
 _CODEC = ("name", "bytes", "encode_s", "decode_s")
 _MEASURED = ("edge", "edge_s", "cloud_s")
+_FORBIDDEN = ("edge", "codecs")
 
 
 def parse(text: str, where: str) -> Problem:
@@ -51,6 +52,8 @@ def render(problem: Problem) -> str:
         document["measured"] = [
             {"edge": list(row.edge), "edge_s": row.edge_s, "cloud_s": row.cloud_s} for row in problem.measured
         ]
+    if problem.forbidden:
+        document["forbidden"] = [{"edge": list(ban.edge), "codecs": dict(ban.codecs)} for ban in problem.forbidden]
     return json.dumps(document, indent=1)
 
 
@@ -65,8 +68,10 @@ def _problem(document: dict[str, Any]) -> Problem:
         outputs = tuple(tensor.name for layer in layers for tensor in layer.outputs if tensor.name not in read)
     rows = _list(document, "measured", "the document") if "measured" in document else []
     measured = tuple(_measured(record, f"measured[{i}]") for i, record in enumerate(rows))
+    bans = _list(document, "forbidden", "the document") if "forbidden" in document else []
+    forbidden = tuple(_forbidden(record, f"forbidden[{i}]") for i, record in enumerate(bans))
     name = _text(document, "name", "the document") if "name" in document else "unnamed"
-    return Problem(name=name, layers=layers, outputs=outputs, measured=measured)
+    return Problem(name=name, layers=layers, outputs=outputs, measured=measured, forbidden=forbidden)
 
 
 def _layer(record: object, place: str) -> ProblemLayer:
@@ -131,6 +136,14 @@ def _measured(record: object, place: str) -> Measured:
     fields = _object(record, place, _MEASURED)
     times = [_number(_get(fields, key, place), f"{place}.{key}") for key in ("edge_s", "cloud_s")]
     return Measured(tuple(_names(fields, "edge", place)), *times)
+
+
+def _forbidden(record: object, place: str) -> Forbidden:
+    fields = _object(record, place, _FORBIDDEN)
+    codecs = _get(fields, "codecs", place)
+    if not isinstance(codecs, dict) or not all(isinstance(name, str) for name in codecs.values()):
+        raise ProblemError(f"{place}.codecs is not an object of tensors and the names of their codecs")
+    return Forbidden(tuple(_names(fields, "edge", place)), tuple(codecs.items()))
 
 
 def _layer_record(layer: ProblemLayer) -> dict[str, Any]:

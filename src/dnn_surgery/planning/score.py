@@ -16,7 +16,7 @@ from dnn_surgery.planning.link import Link
 from dnn_surgery.planning.plan import Mode, Objective, Plan, Sent
 from dnn_surgery.planning.prices import Prices
 from dnn_surgery.planning.problem import Problem
-from dnn_surgery.planning.structure import Bools, Structure, mask_of
+from dnn_surgery.planning.structure import Bools, Floats, Structure, mask_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,11 @@ class Columns:
     param_bytes: float
     down_bytes: float
 
-    def cost(self, prices: Prices) -> float:
-        """The linear objective of these prices."""
-        return (
-            self.edge_s * prices.edge_s
-            + self.up_bytes * prices.up_byte
-            + self.cloud_s * prices.cloud_s
-            + self.sent * prices.sent
-            + self.param_bytes * prices.param_byte
-            + self.down_bytes * prices.down_byte
+    @property
+    def vector(self) -> Floats:
+        """The columns as an array [6]."""
+        return np.array(
+            [self.edge_s, self.up_bytes, self.cloud_s, self.sent, self.param_bytes, self.down_bytes], dtype=np.float64
         )
 
 
@@ -57,12 +53,17 @@ class Verdict:
     max_rate_hz: float | None = None
 
 
-def columns_of(structure: Structure, edge: Bools, ways: Sequence[int]) -> Columns:
-    """The columns of the partition `edge` [layers] that sends its boundary tensors with the codecs `ways`."""
+def columns_of(structure: Structure, edge: Bools, ways: Sequence[int], *, sums: bool = False) -> Columns:
+    """The columns of the partition `edge` [layers] that sends its boundary tensors with the codecs `ways`.
+
+    `sums` asks for sums of layer times even where the whole partition was measured.
+    """
     codecs = structure.ways
     chosen = np.asarray(ways, dtype=np.intp)
-    edge_s, cloud_s = structure.measured.get(edge.tobytes(), (None, None))
-    if edge_s is None or cloud_s is None:
+    known = None if sums else structure.measured.get(edge.tobytes())
+    if known is not None:
+        edge_s, cloud_s = known
+    else:
         edge_s, cloud_s = float(structure.edge_s[edge].sum()), float(structure.cloud_s[~edge].sum())
     return Columns(
         edge_s=edge_s + float(codecs.encode_s[chosen].sum()),
@@ -138,7 +139,7 @@ def score_named(
     mask = mask_of(tuple(edge), structure.number, structure.is_input)
     check_partition(structure, mask)
     prices = Prices.latency(link, *loads)
-    cheapest, _ = structure.ways.cheapest(prices.edge_s, prices.up_byte, prices.cloud_s)
+    cheapest, _ = structure.ways.cheapest(*prices.travel)
     crossing = structure.crossing(mask)
     names = {structure.tensors[t].name: int(t) for t in crossing}
     for tensor in codecs:

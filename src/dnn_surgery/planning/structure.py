@@ -7,6 +7,7 @@ layers. Only tensors that another layer reads can cross a cut and get a number.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -30,7 +31,8 @@ class Structure:
     """Layers (arrays of their number), tensors that cross between layers, and what the rules force.
 
     `down_bytes` are the bytes of a layer's tensors that are outputs of the model: they travel down when it runs in the
-    cloud. `measured` maps the bytes of an edge mask to the whole head's and tail's seconds.
+    cloud. `measured` maps the bytes of an edge mask to the whole head's and tail's seconds, `forbidden` to the
+    choices of codecs (one for each crossing tensor, in their order) that must not be used with it.
     """
 
     names: tuple[str, ...]
@@ -42,11 +44,14 @@ class Structure:
     predecessors: tuple[tuple[int, ...], ...]
     successors: tuple[tuple[int, ...], ...]
     is_input: Bools
+    pinned_cloud: Bools
     tensors: tuple[TensorCost, ...]
     producer: Ints
     consumers: tuple[tuple[int, ...], ...]
     rules: Rules
+    ways: Ways
     measured: dict[bytes, tuple[float, float]]
+    forbidden: dict[bytes, frozenset[tuple[int, ...]]]
 
     @classmethod
     def of(cls, problem: Problem) -> Structure:
@@ -66,6 +71,7 @@ class Structure:
         outputs = set(problem.outputs)
         down = [sum(tensor.size_bytes for tensor in layer.outputs if tensor.name in outputs) for layer in layers]
         is_input = np.array([not layer.inputs for layer in layers])
+        ways = Ways.of(tensors)
         return cls(
             names=tuple(layer.name for layer in layers),
             tier_s=np.array([layer.tier_s for layer in layers], dtype=np.float64),
@@ -76,6 +82,7 @@ class Structure:
             predecessors=predecessors,
             successors=successors,
             is_input=is_input,
+            pinned_cloud=np.array([layer.pin == "cloud" for layer in layers]),
             tensors=tensors,
             producer=producer,
             consumers=consumers,
@@ -83,17 +90,14 @@ class Structure:
             measured={
                 mask_of(row.edge, number, is_input).tobytes(): (row.edge_s, row.cloud_s) for row in problem.measured
             },
+            forbidden=_forbidden(problem, number, is_input, tensors, ways),
+            ways=ways,
         )
 
     @cached_property
     def number(self) -> dict[str, int]:
         """The number of each layer's name."""
         return {name: index for index, name in enumerate(self.names)}
-
-    @cached_property
-    def ways(self) -> Ways:
-        """The codecs of all tensors, one after another."""
-        return Ways.of(self.tensors)
 
     @cached_property
     def dsl(self) -> DslNetwork:
@@ -142,12 +146,16 @@ class Ways:
             decode_s=np.array([codec.decode_s for codec in codecs], dtype=np.float64),
         )
 
-    def cheapest(self, edge_s: float, up_byte: float, cloud_s: float) -> tuple[Ints, Floats]:
+    def cheapest(
+        self, edge_s: float, up_byte: float, cloud_s: float, allowed: Bools | None = None
+    ) -> tuple[Ints, Floats]:
         """The cheapest codec of each tensor, and its cost, at prices of an edge second, a byte up, a cloud second.
 
-        The first of equally cheap codecs with the fewest bytes is taken.
+        Among equally cheap ones that with the fewest bytes is taken. `allowed` [codecs] must leave each tensor one.
         """
-        cost = self.encode_s * edge_s + self.size_bytes * up_byte + self.decode_s * cloud_s
+        cost: Floats = self.encode_s * edge_s + self.size_bytes * up_byte + self.decode_s * cloud_s
+        if allowed is not None:
+            cost = np.where(allowed, cost, np.inf)
         if len(self.codecs) == len(self.start) - 1:
             return self.start[:-1], cost
         tensor = np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
@@ -161,6 +169,42 @@ def mask_of(edge: tuple[str, ...], number: dict[str, int], is_input: Bools) -> B
     mask: Bools = is_input.copy()
     mask[[number[name] for name in edge]] = True
     return mask
+
+
+def _forbidden(
+    problem: Problem, number: dict[str, int], is_input: Bools, tensors: tuple[TensorCost, ...], ways: Ways
+) -> dict[bytes, frozenset[tuple[int, ...]]]:
+    """Bans as numbers; one that names a codec which is no longer admitted bans nothing."""
+    place = {
+        (tensor.name, codec.name): int(ways.start[t]) + c
+        for t, tensor in enumerate(tensors)
+        for c, codec in enumerate(tensor.ways)
+    }
+    bans: dict[bytes, frozenset[tuple[int, ...]]] = {}
+    for ban in problem.forbidden:
+        if all(pair in place for pair in ban.codecs):
+            key = mask_of(ban.edge, number, is_input).tobytes()
+            bans[key] = bans.get(key, frozenset()) | {tuple(sorted(place[pair] for pair in ban.codecs))}
+    return bans
+
+
+def admissible_measured(structure: Structure) -> list[Bools]:
+    """The partitions of the measured rows that obey all rules."""
+    masks = [np.frombuffer(key, dtype=np.bool_) for key in structure.measured]
+    return [mask for mask in masks if obeys(structure, mask)]
+
+
+def is_forbidden(structure: Structure, edge: Bools, ways: Sequence[int]) -> bool:
+    """Whether the partition must not be used with these codecs, one for each crossing tensor in their order."""
+    return bool(structure.forbidden) and tuple(ways) in structure.forbidden.get(edge.tobytes(), ())
+
+
+def obeys(structure: Structure, edge: Bools) -> bool:
+    """Whether the down-closed set `edge` obeys pins and tensors that may not leave."""
+    rules = structure.rules
+    if (rules.edge & ~edge).any() or (rules.cloud & edge).any():
+        return False
+    return all(structure.tensors[t].send for t in structure.crossing(edge))
 
 
 def _topological(problem: Problem) -> list[ProblemLayer]:

@@ -16,7 +16,7 @@ def pick(plans: Sequence[Plan], objective: Callable[[Plan], float], other: Calla
     for key in (objective, other, lambda plan: plan.sent_bytes):
         best = min(map(key, left))
         left = [plan for plan in left if key(plan) <= best * (1 + TIE)]
-    return min(left, key=lambda plan: (len(plan.edge), plan.edge, tuple(sent.codec for sent in plan.sent)))
+    return min(left, key=lambda plan: (len(plan.edge), sorted(plan.edge), tuple(sent.codec for sent in plan.sent)))
 
 
 def latency(plan: Plan) -> float:

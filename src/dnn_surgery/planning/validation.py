@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dnn_surgery.errors import ProblemError
 from dnn_surgery.model.graph import near
-from dnn_surgery.planning.problem import Measured, Problem, ProblemLayer, TensorCost
+from dnn_surgery.planning.problem import Forbidden, Problem, ProblemLayer, TensorCost
 
 # Sums of a million such numbers times any load are still far from float64's end.
 LARGEST = 1e18
@@ -33,7 +33,12 @@ def validate(problem: Problem) -> None:
             raise ProblemError(f"outputs name {name!r} twice")
     _check_acyclic(problem, tensors)
     for index, row in enumerate(problem.measured):
-        _check_measured(f"measured[{index}]", row, layers, tensors)
+        for key in ("edge_s", "cloud_s"):
+            _check_number(f"measured[{index}]", key, getattr(row, key))
+        _check_edge(f"measured[{index}]", row.edge, layers, tensors)
+    for index, ban in enumerate(problem.forbidden):
+        _check_edge(f"forbidden[{index}]", ban.edge, layers, tensors)
+        _check_ban(f"forbidden[{index}]", ban, problem, tensors)
     if len({frozenset(row.edge) | _inputs(problem) for row in problem.measured}) < len(problem.measured):
         raise ProblemError("measured has two rows for the same partition")
 
@@ -95,11 +100,21 @@ def _check_tensor(place: str, tensor: TensorCost) -> None:
             _check_number(f"codec {codec.name!r} of {place}", key, value)
 
 
-def _check_measured(place: str, row: Measured, layers: dict[str, ProblemLayer], tensors: dict[str, str]) -> None:
-    for key in ("edge_s", "cloud_s"):
-        _check_number(place, key, getattr(row, key))
-    edge = {name for name, layer in layers.items() if not layer.inputs} | set(row.edge)
-    for name in row.edge:
+def _check_ban(place: str, ban: Forbidden, problem: Problem, tensors: dict[str, str]) -> None:
+    """A ban names a codec for exactly the tensors that its partition sends."""
+    edge = _inputs(problem) | set(ban.edge)
+    read = {name for layer in problem.layers if layer.name not in edge for name in layer.inputs}
+    sent = {name for name in read if tensors[name] in edge}
+    codecs = dict(ban.codecs)
+    if wrong := sorted(sent.symmetric_difference(codecs)):
+        verb = "names no codec for" if wrong[0] in sent else "names a codec for"
+        what = "which this partition sends" if wrong[0] in sent else "which this partition does not send"
+        raise ProblemError(f"{place} {verb} {wrong[0]!r}, {what}")
+
+
+def _check_edge(place: str, names: tuple[str, ...], layers: dict[str, ProblemLayer], tensors: dict[str, str]) -> None:
+    edge = {name for name, layer in layers.items() if not layer.inputs} | set(names)
+    for name in names:
         if name not in layers:
             raise ProblemError(f"{place} names an unknown layer {name!r}{near(name, layers)}")
         for tensor in layers[name].inputs:
@@ -140,12 +155,13 @@ def _check_name(what: str, name: str) -> None:
 
 
 def _check_number(place: str, key: str, value: float) -> None:
-    if not math.isfinite(value):
+    # Integers may be too large for a float, so they are compared before anything else is asked of them.
+    if value > LARGEST and value != math.inf:
+        raise ProblemError(f"{place}: {key} is more than {LARGEST:g}")
+    if not math.isfinite(max(value, -LARGEST)):
         raise ProblemError(f"{place}: {key} is {value}, expected a finite number")
     if value < 0:
-        raise ProblemError(f"{place}: {key} is negative: {value}")
-    if value > LARGEST:
-        raise ProblemError(f"{place}: {key} is {value:g}, more than {LARGEST:g}")
+        raise ProblemError(f"{place}: {key} is negative")
 
 
 def _unknown(name: str, tensors: dict[str, str], layers: dict[str, ProblemLayer]) -> str:

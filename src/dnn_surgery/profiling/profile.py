@@ -16,15 +16,20 @@ SCHEMA = "dnn-surgery/profile/1"
 
 @dataclass(frozen=True, slots=True)
 class TensorSize:
-    """A tensor that a layer makes, and its raw size."""
+    """A tensor that a layer makes, its raw size, and the median seconds of its way out of the engine and into it.
+
+    `leave_s`: from the engine's own form to an array; `enter_s`: from an array, as it lies in a message, to that form.
+    """
 
     name: str
     bytes: int
+    leave_s: float = 0.0
+    enter_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer on this device: median seconds, scaled so that all layers add up to `Profile.whole_s`.
+    """One layer on this device: median seconds, scaled so that all layers and `Profile.call_s` add up to its `whole_s`.
 
     `spread_s` is the distance between the quartiles of the measurement, scaled likewise.
     """
@@ -37,10 +42,24 @@ class LayerCost:
     param_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredCut:
+    """A cut as run on this device, arrays in and arrays out.
+
+    `head_s` and `tail_s` are median seconds of the layers `edge`, and of all others.
+    """
+
+    edge: tuple[str, ...]
+    head_s: float
+    tail_s: float
+
+
 @dataclass(frozen=True)
 class Profile:
     """What the model with this `fingerprint` costs on one device. `whole_s` is the median of the unsplit model.
 
+    `call_s` is what it costs to call a part, however small it is: it is in `whole_s` and in no layer's seconds.
+    `measured` are cuts that were run whole beside the layers.
     `device` (name, kind), `engine` (name, version, threads) and `versions` say where the figures come from.
     """
 
@@ -52,6 +71,8 @@ class Profile:
     whole_spread_s: float
     repeats: int
     warmup: int
+    call_s: float = 0.0
+    measured: tuple[MeasuredCut, ...] = ()
     device: dict[str, str] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -100,7 +121,7 @@ class Profile:
 
 
 _Kind = type | tuple[type, ...]
-_TENSOR: dict[str, _Kind] = {"name": str, "bytes": int}
+_TENSOR: dict[str, _Kind] = {"name": str, "bytes": int, "leave_s": (int, float), "enter_s": (int, float)}
 _LAYER: dict[str, _Kind] = {
     "name": str,
     "inputs": list,
@@ -109,6 +130,7 @@ _LAYER: dict[str, _Kind] = {
     "spread_s": (int, float),
     "param_bytes": int,
 }
+_CUT: dict[str, _Kind] = {"edge": list, "head_s": (int, float), "tail_s": (int, float)}
 _PROFILE: dict[str, _Kind] = {
     "model": str,
     "fingerprint": str,
@@ -118,17 +140,32 @@ _PROFILE: dict[str, _Kind] = {
     "whole_spread_s": (int, float),
     "repeats": int,
     "warmup": int,
+    "call_s": (int, float),
+    "measured": list,
     "device": dict,
     "engine": dict,
     "versions": dict,
 }
-_OPTIONAL = {"device", "engine", "versions"}
+_OPTIONAL = {"device", "engine", "versions", "call_s", "measured", "leave_s", "enter_s"}
 
 
 def _record(document: Any, where: str) -> Profile:
     _check(document, _PROFILE, where)
     layers = tuple(_layer(layer, f"{where}: layers[{index}]") for index, layer in enumerate(document["layers"]))
-    return Profile(**{**document, "layers": layers, "outputs": _names(document["outputs"], f"{where}: outputs")})
+    cuts = enumerate(document.get("measured", ()))
+    return Profile(
+        **{
+            **document,
+            "layers": layers,
+            "outputs": _names(document["outputs"], f"{where}: outputs"),
+            "measured": tuple(_cut(cut, f"{where}: measured[{index}]") for index, cut in cuts),
+        }
+    )
+
+
+def _cut(record: Any, where: str) -> MeasuredCut:
+    _check(record, _CUT, where)
+    return MeasuredCut(**{**record, "edge": _names(record["edge"], f"{where}.edge")})
 
 
 def _layer(record: Any, where: str) -> LayerCost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
@@ -10,7 +11,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from dnn_surgery.edge.result import FrameResult, classify
+from dnn_surgery.edge.answer import answer
+from dnn_surgery.edge.detections import Detection
+from dnn_surgery.edge.result import Classification, FrameResult
 from dnn_surgery.execution.split import cut_name
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.planning import Link, Plan
@@ -45,7 +48,7 @@ class FrameLines:
     def result(self, result: FrameResult) -> None:
         """Prints one result."""
         self._results.append(result)
-        print(json.dumps(self._record(result)) if self.as_json else self._line(result), flush=True)
+        print(json.dumps(_finite(self._record(result))) if self.as_json else self._line(result), flush=True)
 
     def summary(self) -> None:
         """Prints how the run went, for people."""
@@ -66,8 +69,7 @@ class FrameLines:
             print(f"the first of them: {local[0].failure}", file=sys.stderr)
 
     def _line(self, result: FrameResult) -> str:
-        answer = classify(result.outputs, self.graph.labels)
-        text = f"{answer.label} {100 * answer.confidence:.1f} %" if answer else self._shapes(result)
+        text = self._answer(result)
         stages = [f"edge {format_duration(result.edge_s)}"]
         if result.finished_by == "cloud":
             stages += [f"link {format_duration(result.transfer_s)}", f"cloud {format_duration(result.cloud_s)}"]
@@ -76,15 +78,26 @@ class FrameLines:
             stages += [f"finished here {format_duration(result.local_s)}: {result.failure}"]
         return f"{Path(result.name).name}: {text}  ({', '.join(stages)})"
 
+    def _answer(self, result: FrameResult) -> str:
+        found = answer(self.graph, result)
+        if found is None:
+            return self._shapes(result)
+        if isinstance(found, Classification):
+            return f"{found.label} {100 * found.confidence:.1f} %"
+        return "; ".join(_thing(one) for one in found) or "nothing found"
+
     def _shapes(self, result: FrameResult) -> str:
         return ", ".join(f"{name} {list(array.shape)}" for name, array in result.outputs.items())
 
     def _record(self, result: FrameResult) -> dict[str, Any]:
         record: dict[str, Any] = {"index": result.index, "frame": result.name}
-        if (answer := classify(result.outputs, self.graph.labels)) is not None:
-            record |= {"label": answer.label, "class": answer.class_index, "confidence": answer.confidence}
-        else:
+        found = answer(self.graph, result)
+        if found is None:
             record["outputs"] = {name: array.tolist() for name, array in result.outputs.items()}
+        elif isinstance(found, Classification):
+            record |= _labelled(found)
+        else:
+            record["detections"] = [_labelled(one) | {"box": list(one.box)} for one in found]
         return record | {
             "cut": self._cut,
             "finished_by": result.finished_by,
@@ -96,3 +109,22 @@ class FrameLines:
             "sent_bytes": result.sent_bytes,
             "failure": result.failure,
         }
+
+
+def _labelled(found: Classification | Detection) -> dict[str, Any]:
+    return {"label": found.label, "class": found.class_index, "confidence": found.confidence}
+
+
+def _thing(found: Detection) -> str:
+    """``dog 87.3 % at 12,30 - 200,180``."""
+    left, top, right, bottom = (round(side) for side in found.box)
+    return f"{found.label} {100 * found.confidence:.1f} % at {left},{top} - {right},{bottom}"
+
+
+def _finite(value: Any) -> Any:
+    """The same with null where JSON has no number (NaN, infinity)."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
