@@ -75,6 +75,8 @@ def make_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Relative to this folder the runtime maps weights itself: given in the model, each session kept them twice.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    # An arena of each session would keep the largest amount that its segment ever used.
+    options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
