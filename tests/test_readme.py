@@ -50,7 +50,7 @@ def test_the_configuration_of_an_own_network(tmp_path: Path) -> None:
     path = tmp_path / "configuration.yaml"
     path.write_text(blocks("yaml")[1], encoding="utf-8")
     configuration = load_configuration(path)
-    assert configuration.model.preprocess.size == 640
+    assert configuration.model.preprocess.size == (640, 640)
     assert configuration.model.postprocess.task == "detect"
 
 

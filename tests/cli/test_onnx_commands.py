@@ -1,4 +1,4 @@
-"""`serve`, and an edge, with ONNX Runtime over a real socket: for an ONNX file, and with another engine on each side."""
+"""ONNX Runtime over a real socket: an ONNX file served and cut, and another engine on each side."""
 
 from __future__ import annotations
 

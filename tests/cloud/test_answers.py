@@ -63,6 +63,27 @@ def test_raw_and_lossless_payloads_are_decoded(
     assert_equal(dict(client.infer({name: payload}, codecs={name: "raw"}).tensors), expected)
 
 
+@pytest.mark.parametrize("codec", ["zstd", "fp16+zstd", "int8c+zstd", "int3"])
+def test_a_boundary_tensor_travels_with_a_codec(
+    client: InferenceClient, engine: Engine, inputs: dict[str, Array], codec: str
+) -> None:
+    encoded = 0
+    for edge in cuts(engine.graph):
+        sent, remaining = head(engine, edge, inputs)
+        floats = {
+            name: array for name, array in sent.items() if codecs.get(codec).accepts(array.dtype.name, array.shape)
+        }
+        reply = client.infer(sent, remaining, codecs=dict.fromkeys(floats, codec))
+        arrived = {
+            name: codecs.decode(codec, codecs.encode(codec, array), array.dtype.name, array.shape)
+            for name, array in floats.items()
+        }
+        by_hand = client.infer({**sent, **arrived}, remaining)
+        assert_equal(dict(reply.tensors), dict(by_hand.tensors))
+        encoded += len(floats)
+    assert encoded > 3
+
+
 def test_a_picture_travels_as_jpeg_and_png() -> None:
     class Pixels(torch.nn.Module):
         def forward(self, picture: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,12 @@
 """Whatever is wrong with a request: the status is the design's, one line says why, the next good one is answered."""
 
+import struct
 from collections.abc import Callable, Iterator
 
 import grpc
 import numpy as np
 import pytest
+import zstandard
 
 from dnn_surgery.cloud.server import CloudServer
 from dnn_surgery.errors import (
@@ -133,6 +135,14 @@ def short_payload(message: Message) -> None:
     message.raw_input_contents[0] = b"short"
 
 
+def bomb(message: Message) -> None:
+    frame = zstandard.ZstdCompressor(level=19).compress(bytes(100_000_000))
+    plane = struct.pack("<I", len(frame) | 1 << 31) + frame
+    message.inputs[0].parameters["codec"].string_param = "zstd"
+    message.raw_input_contents[0] = b"\0" + 4 * plane
+    message.inputs[0].datatype, message.inputs[0].shape[:] = "UINT8", [len(message.raw_input_contents[0])]
+
+
 def other_model(message: Message) -> None:
     message.model_name = "vgg16"
 
@@ -167,6 +177,7 @@ def numeric_fingerprint(message: Message) -> None:
         (codec_of_floats, INVALID, "expected uint8 [n]"),
         (damaged_payload, INVALID, "jpeg"),
         (short_payload, INVALID, "5"),
+        (bomb, INVALID, "a frame declares another size than the 768 bytes expected"),
         (other_model, NOT_FOUND, "no model 'vgg16' is served here; there is: branches"),
         (other_version, NOT_FOUND, "has no version '2'"),
         (other_fingerprint, grpc.StatusCode.FAILED_PRECONDITION, "fingerprint"),

@@ -47,6 +47,20 @@ def header(width: int, height: int, *kind: int) -> bytes:
     return chunk(b"IHDR", struct.pack(">II5B", width, height, *(kind or (8, 2, 0, 0, 0))))
 
 
+def webp_of_length(payload: bytes) -> bytes:
+    """The same file, cut, with the lengths in its headers made true again."""
+    size_bytes = len(payload) & ~1
+    return b"".join(
+        (
+            payload[:4],
+            struct.pack("<I", size_bytes - 8),
+            payload[8:16],
+            struct.pack("<I", size_bytes - 20),
+            payload[20:size_bytes],
+        )
+    )
+
+
 def refused(codec: str, payload: bytes, match: str, shape: tuple[int | None, ...] = SHAPE) -> None:
     with pytest.raises(CodecError, match=match):
         codecs.decode(codec, payload, "uint8", shape)
@@ -69,17 +83,47 @@ def test_quality_buys_likeness_with_bytes(picture: codecs.Array) -> None:
     assert errors == sorted(errors, reverse=True)
 
 
+@pytest.mark.parametrize("quality", [1, 50, 75, 100])
+def test_every_webp_quality_reads_what_it_writes(picture: codecs.Array, quality: int) -> None:
+    payload = codecs.encode(f"webp{quality}", picture)
+    decoded = codecs.decode(f"webp{quality}", payload, "uint8", SHAPE)
+    assert np.array_equal(decoded[0], np.asarray(Image.open(io.BytesIO(payload))))
+
+
+def test_other_kinds_of_webp_are_refused(picture: codecs.Array) -> None:
+    plain = codecs.encode("webp75", picture)
+    alpha = np.dstack([picture[0], picture[0, :, :, 0]])
+    moving = io.BytesIO()
+    Image.fromarray(picture[0]).save(
+        moving, "WEBP", save_all=True, append_images=[Image.fromarray(255 - picture[0])] * 3
+    )
+    refused("webp75", written(picture[0], "WEBP", lossless=True), "VP8L")
+    refused("webp75", written(alpha, "WEBP"), "VP8X")
+    refused("webp75", written(picture[0], "WEBP", exif=Image.Exif().tobytes() or b"Exif\0\0"), "VP8X")
+    refused("webp75", moving.getvalue(), "VP8X")
+    refused("webp75", plain + b"EXIF" + struct.pack("<I", 4) + bytes(4), "holds more than its frame")
+    refused("webp75", plain[:20] + b"\xff" + plain[21:], "no key frame")
+    refused("webp75", codecs.encode("jpeg75", picture), "no WebP")
+
+
+def test_a_webp_side_has_14_bits() -> None:
+    assert codecs.get("webp75").accepts("uint8", (1, 1, 16_383, 3))
+    assert not codecs.get("webp75").accepts("uint8", (1, 1, 16_384, 3))
+
+
 def test_chroma_is_halved_both_ways(picture: codecs.Array) -> None:
     with Image.open(io.BytesIO(codecs.encode("jpeg95", picture))) as image:
         assert [layer[1:3] for layer in image.layer] == [(2, 2), (1, 1), (1, 1)]
 
 
-@pytest.mark.parametrize("codec", ["png", "jpeg75"])
+@pytest.mark.parametrize("codec", ["png", "jpeg75", "webp75"])
 def test_a_declared_size_is_checked_before_a_pixel_is_decoded(codec: str) -> None:
-    payload = codecs.encode(codec, np.zeros((1, 8000, 8000, 3), np.uint8))[: 2 * 64 * 48 * 3]
-    end = {"png": chunk(b"IEND", b""), "jpeg75": b"\xff\xd9"}[codec]
+    payload = codecs.encode(codec, np.zeros((1, 3000, 3000, 3), np.uint8))[: 2 * 64 * 48 * 3]
+    if codec == "webp75":
+        payload = webp_of_length(payload)
+    end = {"png": chunk(b"IEND", b""), "jpeg75": b"\xff\xd9", "webp75": b""}[codec]
     tracemalloc.start()
-    refused(codec, payload + end, "picture of 8000x8000, expected 64x48")
+    refused(codec, payload + end, "picture of 3000x3000, expected 64x48")
     assert tracemalloc.get_traced_memory()[1] < 500_000
     tracemalloc.stop()
 

@@ -14,7 +14,7 @@ def test_the_same_values_at_an_address_that_no_engine_chooses(dtype: str, shape:
     assert received.dtype == array.dtype
     assert np.array_equal(received, array)
     assert received.shape == array.shape
-    assert received.ctypes.data % 64 != 0
+    assert not received.size or received.ctypes.data % 64 != 0  # what is empty lies nowhere
     assert received.flags.aligned and received.flags.c_contiguous
 
 

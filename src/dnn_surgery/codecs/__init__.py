@@ -1,21 +1,36 @@
 """How a tensor travels. A codec is found by its id, which is also what the wire and the files say.
 
-raw: any array as it is. png: one RGB picture, lossless. jpegQ (``jpeg95``): one RGB picture at quality Q of 1 to 100.
+raw: any array as it is. fp16: floats in half precision. intB, intBc (``int8``, ``int4c``): floats as integers of 3 to 8
+bits, one range for all or one a channel. zstd, fp16+zstd, intB+zstd, intBc+zstd: these, compressed without loss.
+klt-DIGEST: a learnt transform, once registered. png: one RGB picture, lossless. jpegQ, webpQ (``jpeg95``): one RGB
+picture at quality Q of 1 to 100.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from dnn_surgery.codecs.base import Array, Codec, Payload, Shape
-from dnn_surgery.codecs.picture import Png, parse_jpeg
+from dnn_surgery.codecs.fp16 import Fp16
+from dnn_surgery.codecs.integers import parse_integers
+from dnn_surgery.codecs.picture import Png, parse_jpeg, parse_webp
 from dnn_surgery.codecs.raw import Raw
+from dnn_surgery.codecs.streams import StreamCodec
+from dnn_surgery.codecs.zstd import SUFFIX, Zstd
 from dnn_surgery.errors import CodecError
 
-__all__ = ["Array", "Codec", "Payload", "Shape", "decode", "encode", "get"]
+__all__ = ["Array", "Codec", "Payload", "Shape", "decode", "encode", "get", "register"]
 
-_FIXED: dict[str, Codec] = {codec.id: codec for codec in (Raw(), Png())}
-_FAMILIES = (parse_jpeg,)
+_FIXED: dict[str, Codec] = {codec.id: codec for codec in (Raw(), Fp16(), Zstd(Raw()), Png())}
+_FAMILIES: tuple[Callable[[str], Codec | None], ...] = (parse_integers, parse_jpeg, parse_webp)
+_KNOWN = f"{', '.join(_FIXED)}, int3 to int8, int3c to int8c, any of these with {SUFFIX}, jpeg1 to 100, webp1 to 100"
+_registered: dict[str, Codec] = {}
+
+
+def register(codec: Codec) -> None:
+    """Makes a learnt codec known in this process, to whoever names its id; once more does nothing."""
+    _registered[codec.id] = codec
 
 
 @lru_cache(maxsize=256)
@@ -25,13 +40,23 @@ def get(codec_id: str) -> Codec:
     Raises:
         CodecError: there is none.
     """
+    if found := _find(codec_id):
+        return found
+    if codec_id.endswith(SUFFIX):
+        inner = _find(codec_id.removesuffix(SUFFIX))
+        # Raw has a name of its own when compressed: one id for one thing.
+        if isinstance(inner, StreamCodec) and not isinstance(inner, Raw):
+            return Zstd(inner)
+    shown = codec_id if len(codec_id) <= 40 else codec_id[:40] + "..."
+    raise CodecError(f"unknown codec {shown!r}: known are {_KNOWN}")
+
+
+def _find(codec_id: str) -> Codec | None:
     if codec_id in _FIXED:
         return _FIXED[codec_id]
-    for parse in _FAMILIES:
-        if codec := parse(codec_id):
-            return codec
-    shown = codec_id if len(codec_id) <= 40 else codec_id[:40] + "..."
-    raise CodecError(f"unknown codec {shown!r}: known are {', '.join(_FIXED)} and jpeg1 to jpeg100")
+    if codec_id in _registered:
+        return _registered[codec_id]
+    return next((codec for parse in _FAMILIES if (codec := parse(codec_id))), None)
 
 
 def encode(codec_id: str, array: Array) -> bytes:

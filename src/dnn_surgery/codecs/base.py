@@ -28,7 +28,10 @@ _HOLDERS = {"bfloat16": "uint16"} | {
 class Codec(ABC):
     """Turns arrays into bytes and back. Stateless and thread-safe.
 
-    `id` names the codec on the wire and in files, for ever: the same id always reads the bytes that it once wrote.
+    `id` names the codec on the wire and in files, for ever: the same id always reads the bytes that it once wrote, to
+    the same array. Where a library writes the payload (zstandard, a picture's), another version of it may write other
+    bytes for the same array; what never changes is what any version's bytes decode to.
+
     `lossless` says that ``decode(encode(array))`` equals the array, bit for bit, for every array the codec accepts.
 
     Payloads hold everything that decoding needs beside datatype and shape (a scale, say), which both sides know from

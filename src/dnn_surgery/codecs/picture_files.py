@@ -1,4 +1,4 @@
-"""The outline of a JPEG or PNG file, checked before a decoder sees it.
+"""The outline of a JPEG, WebP or PNG file, checked before a decoder sees it.
 
 Decoders are generous: they follow metadata, repeat scans, inflate texts. Only what an encoder needs for one plain
 RGB picture passes here, so neither memory nor time depends on more than the picture's size and the file's length.
@@ -58,6 +58,26 @@ def _check_frame(frame: bytes, *, width: int, height: int) -> None:
     _check_size(declared_width, declared_height, width=width, height=height)
     if components != 3:
         raise CodecError(f"JPEG payload has {components} colour components, expected 3")
+
+
+def check_webp(data: bytes, *, width: int, height: int) -> None:
+    """Passes a simple lossy WebP (RFC 9649): one VP8 key frame of the given size and nothing else.
+
+    Raises:
+        CodecError: the file is truncated, of another size, or holds more than such a picture needs.
+    """
+    if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        raise CodecError("payload is no WebP")
+    if data[12:16] != b"VP8 ":
+        raise CodecError(f"WebP payload begins with chunk {data[12:16]!r}, expected a lossy frame alone")
+    riff_bytes, frame_bytes = struct.unpack_from("<I", data, 4)[0], struct.unpack_from("<I", data, 16)[0]
+    if riff_bytes + 8 != len(data) or frame_bytes + frame_bytes % 2 + 20 != len(data):
+        raise CodecError("WebP payload is truncated or holds more than its frame")
+    # RFC 6386, 9.1: three bytes whose lowest bit is 0 for a key frame, the start code, 14 bits of each side.
+    if data[20] & 1 or data[23:26] != b"\x9d\x01\x2a":
+        raise CodecError("WebP payload is damaged: it has no key frame")
+    declared_width, declared_height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    _check_size(declared_width, declared_height, width=width, height=height)
 
 
 def check_png(data: bytes, *, width: int, height: int) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from dnn_surgery.codecs.base import Array, Codec, Payload, Shape, array_dtype, infer_shape, show_shape
+from dnn_surgery.codecs.base import Array, Payload, Shape, array_dtype, infer_shape, show_shape
+from dnn_surgery.codecs.streams import Stream, StreamCodec, count
 from dnn_surgery.errors import CodecError
 
 
-class Raw(Codec):
+class Raw(StreamCodec):
     """Any array, as it is. Decoding copies nothing on a little-endian machine: the array is a view of the payload."""
 
     id = "raw"
@@ -41,3 +44,15 @@ class Raw(Codec):
             raise CodecError("raw payload of booleans holds bytes other than 0 and 1")
         # A big-endian machine copies here, others do not.
         return np.frombuffer(payload, kind.newbyteorder("<")).astype(kind, copy=False).reshape(full)
+
+    def layout(self, dtype: str, shape: Sequence[int]) -> tuple[Stream, ...]:
+        """See :meth:`StreamCodec.layout`: one stream, the elements."""
+        return (Stream(count(shape), array_dtype(dtype).itemsize),)
+
+    def split(self, array: Array) -> tuple[bytes, ...]:
+        """See :meth:`StreamCodec.split`."""
+        return (self.encode(array),)
+
+    def join(self, streams: Sequence[Payload], dtype: str, shape: Sequence[int]) -> Array:
+        """See :meth:`StreamCodec.join`."""
+        return self.decode(streams[0], dtype, shape)

@@ -59,7 +59,7 @@ class Head:
         self.outputs = tuple(dict.fromkeys((*self.tensors.sent, *self.tensors.finished)))
         # An input that no edge layer reads is passed on as it is; the part takes those that something needs.
         self.inputs = engine.graph.inputs
-        needed = _needed_inputs(engine.graph, self.outputs)
+        needed = needed_inputs(engine.graph, self.outputs)
         self.part: Part = engine.part(needed, self.outputs)
         self.part.prepare()
 
@@ -114,7 +114,8 @@ def split(
     return Head(engine, edge), Tail(engine, edge)
 
 
-def _needed_inputs(graph: ModelGraph, outputs: Iterable[str]) -> tuple[str, ...]:
+def needed_inputs(graph: ModelGraph, outputs: Iterable[str]) -> tuple[str, ...]:
+    """The model's inputs that these tensors depend on."""
     seen, queue = set[str](), list(outputs)
     while queue:
         tensor = queue.pop()

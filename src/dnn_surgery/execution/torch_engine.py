@@ -101,7 +101,7 @@ class TorchEngine(Engine):
 
     def module(self, inputs: Sequence[str], outputs: Sequence[str]) -> fx.GraphModule:
         """The operators of a part, as torch's exporters take them."""
-        return _build_module(self, tuple(inputs), tuple(outputs))
+        return build_module(self, tuple(inputs), tuple(outputs))
 
     def constant(self, node: fx.Node) -> object:
         """The value of a constant node, on this engine's device."""
@@ -133,7 +133,7 @@ class TorchPart(Part):
 
     def __init__(self, engine: TorchEngine, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         self.engine, self.inputs, self.outputs = engine, inputs, outputs
-        self._module = _build_module(engine, inputs, outputs)
+        self._module = build_module(engine, inputs, outputs)
 
     def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`Part.run`."""
@@ -163,8 +163,8 @@ class TorchPart(Part):
         return self.engine.restore(name, value.to(self.engine.device))
 
 
-def _build_module(engine: TorchEngine, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> fx.GraphModule:
-    """Copies the operators that lead from the inputs to the outputs, in their order."""
+def build_module(engine: TorchEngine, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> fx.GraphModule:
+    """A module from the inputs to the outputs, native tensors in their order: a copy of the operators between them."""
     program = engine.program
     part, holder = fx.Graph(), torch.nn.Module()
     copies: dict[fx.Node, fx.Node] = {}

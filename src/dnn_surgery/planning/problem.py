@@ -132,16 +132,27 @@ class Problem:
         return render(self)
 
     @classmethod
-    def from_profiles(cls, edge_profile: Profile, cloud_profile: Profile, edge_slowdown: float = 1.0) -> Problem:
+    def from_profiles(
+        cls,
+        edge_profile: Profile,
+        cloud_profile: Profile,
+        edge_slowdown: float = 1.0,
+        *,
+        codecs: Collection[str] | None = None,
+    ) -> Problem:
         """The problem that two profiles of one model make; seconds of the edge are multiplied by `edge_slowdown`.
+
+        `codecs` are the ids admitted beside raw, of those that the edge measured; None: all that lose nothing.
 
         Raises:
             ProfileError: the profiles belong to different models.
             InputError: the slow-down is not positive.
         """
         from dnn_surgery.planning.from_profiles import from_profiles
+        from dnn_surgery.planning.measured_codecs import with_measured_codecs
 
-        return from_profiles(edge_profile, cloud_profile, edge_slowdown)
+        problem = from_profiles(edge_profile, cloud_profile, edge_slowdown)
+        return with_measured_codecs(problem, edge_profile, cloud_profile, edge_slowdown, admitted=codecs)
 
     @cached_property
     def structure(self) -> Structure:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dnn_surgery.errors import ProfileError
+from dnn_surgery.profiling.codec_cost import CodecMeasure
 
 SCHEMA = "dnn-surgery/profile/1"
 
@@ -60,6 +61,7 @@ class Profile:
 
     `call_s` is what it costs to call a part, however small it is: it is in `whole_s` and in no layer's seconds.
     `measured` are cuts that were run whole beside the layers.
+    `codecs` is what was measured of codecs on real frames (:mod:`measure_codecs`), often nothing.
     `device` (name, kind), `engine` (name, version, threads) and `versions` say where the figures come from.
     """
 
@@ -76,10 +78,14 @@ class Profile:
     device: dict[str, str] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    codecs: tuple[CodecMeasure, ...] = ()
 
     def to_json(self) -> str:
         """The profile as a JSON document that begins with its schema."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
+        document = {"schema": SCHEMA, **asdict(self)}
+        if not self.codecs:
+            del document["codecs"]  # so that a reader that does not know the key reads all other profiles
+        return json.dumps(document, indent=1)
 
     def save(self, path: str | Path) -> None:
         """Writes the JSON document to `path`."""
@@ -131,6 +137,16 @@ _LAYER: dict[str, _Kind] = {
     "param_bytes": int,
 }
 _CUT: dict[str, _Kind] = {"edge": list, "head_s": (int, float), "tail_s": (int, float)}
+_CODEC: dict[str, _Kind] = {
+    "tensor": str,
+    "codec": str,
+    "lossless": bool,
+    "frames": int,
+    "mean_bytes": (int, float),
+    "p95_bytes": (int, float),
+    "encode_s": (int, float),
+    "decode_s": (int, float),
+}
 _PROFILE: dict[str, _Kind] = {
     "model": str,
     "fingerprint": str,
@@ -145,20 +161,23 @@ _PROFILE: dict[str, _Kind] = {
     "device": dict,
     "engine": dict,
     "versions": dict,
+    "codecs": list,
 }
-_OPTIONAL = {"device", "engine", "versions", "call_s", "measured", "leave_s", "enter_s"}
+_OPTIONAL = {"device", "engine", "versions", "call_s", "measured", "leave_s", "enter_s", "codecs"}
 
 
 def _record(document: Any, where: str) -> Profile:
     _check(document, _PROFILE, where)
     layers = tuple(_layer(layer, f"{where}: layers[{index}]") for index, layer in enumerate(document["layers"]))
     cuts = enumerate(document.get("measured", ()))
+    codecs = enumerate(document.get("codecs", ()))
     return Profile(
         **{
             **document,
             "layers": layers,
             "outputs": _names(document["outputs"], f"{where}: outputs"),
             "measured": tuple(_cut(cut, f"{where}: measured[{index}]") for index, cut in cuts),
+            "codecs": tuple(_codec(measure, f"{where}: codecs[{index}]") for index, measure in codecs),
         }
     )
 
@@ -166,6 +185,11 @@ def _record(document: Any, where: str) -> Profile:
 def _cut(record: Any, where: str) -> MeasuredCut:
     _check(record, _CUT, where)
     return MeasuredCut(**{**record, "edge": _names(record["edge"], f"{where}.edge")})
+
+
+def _codec(record: Any, where: str) -> CodecMeasure:
+    _check(record, _CODEC, where)
+    return CodecMeasure(**record)
 
 
 def _layer(record: Any, where: str) -> LayerCost:
@@ -190,7 +214,7 @@ def _check(record: Any, keys: Mapping[str, _Kind], where: str) -> None:
                 continue
             raise ProfileError(f"{where}: key {key!r} is missing")
         value = record[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ProfileError(f"{where}: {key} cannot be {value!r:.60}")
         if isinstance(value, (int, float)) and not 0 <= value < math.inf:
             raise ProfileError(f"{where}: {key} must be finite and not negative, got {value}")
