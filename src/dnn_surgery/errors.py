@@ -83,6 +83,10 @@ class FingerprintError(NetworkError):
     """Both sides hold different models or weights."""
 
 
+class NotReadyError(NetworkError):
+    """The server has not compiled what this cut needs yet, and does so now; later it will answer."""
+
+
 class UnknownModelError(NetworkError):
     """The server does not serve a model of that name or version."""
 

@@ -70,4 +70,4 @@ def test_the_configuration_file_names_the_model(tmp_path: Path, capsys: pytest.C
     assert Profile.from_json(capsys.readouterr().out).model == "build"
     path.write_text("model: {ref: 'tests.edge.networks:build', trust_model: true}\nengine: {providers: [x]}\n")
     assert main(["profile", "--config", str(path), "--json"]) == 2
-    assert "configuration.yaml:2: not supported yet by profile: engine.providers" in capsys.readouterr().err
+    assert "providers are ONNX Runtime's (x); the torch engine takes a device" in capsys.readouterr().err

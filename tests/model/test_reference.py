@@ -113,7 +113,7 @@ def test_unknown_names_get_near_matches_or_all_names() -> None:
 
 
 def test_files_that_are_no_models_are_refused() -> None:
-    refused("yolov8n.onnx", "ONNX files are not read yet")
+    refused("yolov8n.onnx", "no model file")
     refused("vgg16-397923af.pth", "is a weights file, not a model")
     refused("net.safetensors", "is a weights file, not a model")
 

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from dnn_surgery.model.postprocess import Postprocess
     from dnn_surgery.model.preprocess import Preprocess
 
-MODEL_HELP = "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.pt2; or package.module:factory"
+MODEL_HELP = (
+    "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; or package.module:factory"
+)
 
 
 # The keys of a configuration file that every command with a MODEL acts on.
 MODEL_KEYS = (
     *("model.architecture", "model.ref", "model.path", "model.classes", "model.labels", "model.trust_model"),
-    *("model.preprocess", "model.postprocess", "engine.name", "engine.threads"),
+    *("model.preprocess", "model.postprocess", "engine.name", "engine.providers", "engine.threads"),
 )
 
 
@@ -38,8 +40,11 @@ def add_model_arguments(
     parser.add_argument(
         "--trust-model", action="store_true", help="allow a MODEL that is code (a factory, a .pt2 file)"
     )
-    parser.add_argument("--engine", default="auto", metavar="NAME", help="auto (default) or torch")
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="auto (default), torch or onnxruntime")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (CUDA where present), cpu, cuda, cuda:1")
+    parser.add_argument(
+        "--providers", metavar="NAMES", help="ONNX Runtime's execution providers by its own names, with commas"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: the engine's)")
 
 
@@ -61,6 +66,8 @@ def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:
         arguments.trust_model = arguments.trust_model or bool(configuration.model.trust_model)
     if arguments.engine == "auto" and configuration.engine.name is not None:
         arguments.engine = configuration.engine.name
+    if arguments.providers is None and configuration.engine.providers:
+        arguments.providers = ",".join(configuration.engine.providers)
     if arguments.threads is None:
         arguments.threads = configuration.engine.threads
     return configuration
@@ -128,4 +135,7 @@ def build_engine(graph: ModelGraph, arguments: argparse.Namespace) -> Engine:
     """
     from dnn_surgery.execution.engines import make_engine
 
-    return make_engine(graph, name=arguments.engine, device=arguments.device, threads=arguments.threads)
+    providers = [name.strip() for name in arguments.providers.split(",")] if arguments.providers else None
+    return make_engine(
+        graph, name=arguments.engine, device=arguments.device, threads=arguments.threads, providers=providers
+    )

@@ -18,7 +18,14 @@ from typing import TypeVar
 from dnn_surgery import codecs
 from dnn_surgery.cloud.load import LoadMeter
 from dnn_surgery.cloud.tails import DEFAULT_MAX_TAILS, Tails
-from dnn_surgery.errors import FingerprintError, ProfileError, TensorError, UnknownModelError, UnreachableError
+from dnn_surgery.errors import (
+    FingerprintError,
+    NotReadyError,
+    ProfileError,
+    TensorError,
+    UnknownModelError,
+    UnreachableError,
+)
 from dnn_surgery.execution.engine import Array, Engine, check_array
 from dnn_surgery.model.graph import near
 from dnn_surgery.profiling.profile import Profile
@@ -69,6 +76,7 @@ class TailService(DataPlane):
     ) -> None:
         if profile is not None and profile.fingerprint != engine.graph.fingerprint:
             raise ProfileError(f"the profile is of another model or other weights than {engine.graph.name}")
+        engine.prepare()
         self._engine = engine
         self._graph = engine.graph
         self._tails = Tails(engine, max_tails=max_tails)
@@ -177,6 +185,9 @@ class TailService(DataPlane):
     def _run(self, work: _Work) -> InferResult:
         started_s = self._clock()  # [1]
         tail = self._tails.get(work.given.keys(), work.wanted)
+        if not tail.is_ready:
+            self._engine.request(tail)
+            raise NotReadyError(f"the tail for {', '.join(work.given)} is being compiled; ask again")
         results = tail({name: self._decode(tensor) for name, tensor in work.given.items()})  # [2]
         queue_s, compute_s = started_s - work.arrived_s, self._clock() - started_s
         return InferResult(

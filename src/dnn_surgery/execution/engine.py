@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,15 @@ class Part(ABC):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it runs at once. Engines that compile may have parts that do not yet; see :meth:`prepare`."""
+        return True
+
+    def prepare(self) -> None:
+        """Compiles what running needs, if anything. Takes seconds and memory, so never while requests wait."""
+        return
+
     @abstractmethod
     def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Native tensors in, native tensors out. An output that is also an input is passed on."""
@@ -51,10 +61,30 @@ class Part(ABC):
 
 
 class Engine(ABC):
-    """Builds and runs the parts of one graph on one device. Thread-safe once built."""
+    """Builds and runs the parts of one graph on one device. Thread-safe once built. A context manager."""
 
     graph: ModelGraph
     info: EngineInfo
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def prepare(self) -> None:
+        """Gets ready for any cut that the engine serves without compiling; called once, before requests are taken."""
+        return
+
+    def request(self, part: Part) -> None:  # noqa: ARG002 - parts of most engines are always ready
+        """Notes that a part is wanted but not ready; an engine that compiles does so in the background. No wait."""
+        return
+
+    def close(self) -> None:
+        """Ends what the engine does in the background. May be called again."""
+        return
 
     @abstractmethod
     def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Part:

@@ -61,6 +61,7 @@ class Head:
         self.inputs = engine.graph.inputs
         needed = needed_inputs(engine.graph, self.outputs)
         self.part: Part = engine.part(needed, self.outputs)
+        self.part.prepare()
 
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Boundary tensors and finished outputs by name. Errors as :meth:`Part.__call__`."""
@@ -74,6 +75,8 @@ class Tail:
         self.tensors = cut_tensors(engine.graph, edge)
         self.inputs, self.outputs = self.tensors.sent, engine.graph.outputs
         self.part = engine.part(self.inputs, self.tensors.remaining) if self.tensors.remaining else None
+        if self.part is not None:
+            self.part.prepare()
 
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """The model's outputs by name; those that the head made are passed on. Errors as :meth:`Part.__call__`."""

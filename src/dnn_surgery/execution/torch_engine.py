@@ -99,6 +99,10 @@ class TorchEngine(Engine):
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
+    def module(self, inputs: Sequence[str], outputs: Sequence[str]) -> fx.GraphModule:
+        """The operators of a part, as torch's exporters take them."""
+        return build_module(self, tuple(inputs), tuple(outputs))
+
     def constant(self, node: fx.Node) -> object:
         """The value of a constant node, on this engine's device."""
         return self._constants[node]

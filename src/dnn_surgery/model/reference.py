@@ -1,9 +1,10 @@
-"""What a user calls a model: a name in the zoo, ``package.module:factory``, a ``.pt2`` file."""
+"""What a user calls a model: a name in the zoo, ``package.module:factory``, an ``.onnx`` or a ``.pt2`` file."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,19 +32,21 @@ def load_model(
     *,
     trust_model: bool = False,
     classes: int | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     preprocess: Preprocess | None = None,
     postprocess: Postprocess | None = None,
 ) -> ModelGraph:
     """The graph of a model.
 
     Args:
-        ref: a name in the zoo (case, hyphens and underscores do not matter), ``package.module:factory``, or a file
-            ``.pt2`` that `torch.export.save` wrote.
+        ref: a name in the zoo (case, hyphens and underscores do not matter), ``package.module:factory``, a file
+            ``.onnx``, or a file ``.pt2`` that `torch.export.save` wrote.
         weights: a ``.pth``, ``.pt`` or ``.safetensors`` file. Without one a network of the zoo has the trained weights
             that are installed for it, or seeded ones, which a notice of the graph says.
         trust_model: allows factories and ``.pt2`` files, which are code and can do whatever their author wants.
         classes: how many classes a network of the zoo tells apart, where the weights are of a network of its kind that
             was trained for other ones; it has no labels then.
+        input_shapes: sizes for inputs that an ``.onnx`` file leaves open.
         preprocess: how a picture becomes the input of a factory's or a file's network; becomes part of the graph.
         postprocess: what the outputs mean. For a PyTorch detector, confidence and suppression become part of the graph.
 
@@ -53,7 +56,11 @@ def load_model(
     """
     suffix = Path(ref).suffix.lower()
     if suffix == ".onnx":
-        raise ModelError(f"{ref}: ONNX files are not read yet; give a zoo name, package.module:factory or a .pt2 file")
+        if preprocess is not None or postprocess is not None:
+            raise ModelError(f"{ref}: preprocess and postprocess are not put around ONNX files yet")
+        return _load_onnx(Path(ref), weights, classes, input_shapes)
+    if input_shapes:
+        raise ModelError(f"input shapes can be chosen for an .onnx file, not for {ref}")
     if suffix in (".pth", ".safetensors", ".pt"):
         raise ModelError(f"{ref} is a weights file, not a model: name the model and give this file as its weights")
     is_code = suffix == ".pt2" or ":" in ref
@@ -79,6 +86,26 @@ def load_model(
     from dnn_surgery.model.stages import with_postprocess
 
     return with_postprocess(_load_zoo(zoo_entry(ref), weights, classes), postprocess)
+
+
+def _load_onnx(
+    path: Path,
+    weights: str | Path | None,
+    classes: int | None,
+    input_shapes: Mapping[str, Sequence[int]] | None,
+) -> ModelGraph:
+    if weights is not None:
+        raise WeightsError(f"{path} brings its own weights; {weights} cannot be put into it")
+    if classes is not None:
+        raise ModelError(f"classes can be chosen for a model of the zoo, not for {path}")
+    try:
+        from dnn_surgery.model.onnx_graph import load_onnx
+    except ImportError as error:
+        raise ModelError(
+            "ONNX models need onnx and a runtime: pip install dnn-surgery[onnx-cpu], or dnn-surgery[onnx] beside the "
+            "onnxruntime wheel of your device"
+        ) from error
+    return with_picture(load_onnx(path, input_shapes=input_shapes))
 
 
 def _load_zoo(found: ZooEntry, weights: str | Path | None, classes: int | None) -> ModelGraph:

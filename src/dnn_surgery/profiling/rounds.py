@@ -59,6 +59,8 @@ class Rounds:
         self._segments: _Steps = []
         if any(len(segment.layers) > 1 for segment in chain):
             self._segments = [(segment.layers, engine.part(segment.inputs, segment.outputs)) for segment in chain]
+        for part in (self._whole, *(part for steps in (self._layers, self._segments) for _, part in steps)):
+            part.prepare()
         self._last_read = {id(steps): _last_reads(steps) for steps in (self._layers, self._segments)}
         self.count = 0
         self.forget()

@@ -25,6 +25,7 @@ _STATUS: tuple[tuple[type[SurgeryError], grpc.StatusCode], ...] = (
     (errors.UnknownModelError, grpc.StatusCode.NOT_FOUND),
     (errors.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (errors.UnreachableError, grpc.StatusCode.UNAVAILABLE),
+    (errors.NotReadyError, grpc.StatusCode.UNAVAILABLE),
     (errors.InputError, grpc.StatusCode.INVALID_ARGUMENT),
 )
 _CLASSES = {kind.__name__: kind for kind, _ in _STATUS}
