@@ -118,7 +118,7 @@ class Frontier:
 
     def stages(self, link: Link, goal: Goal) -> Stages:
         """What every row costs."""
-        edge_s, up_bytes, cloud_s, sent, _, down_bytes = self.columns
+        edge_s, up_bytes, cloud_s, sent, _, down_bytes = self._views
         if goal.edge_load != 1.0:
             edge_s = edge_s * goal.edge_load
         if goal.cloud_load != 1.0:
@@ -156,8 +156,11 @@ class Frontier:
 
     def row(self, row: int, link: Link, goal: Goal, verdict: Verdict) -> Plan:
         """The plan of one row."""
-        edge, cloud, sent = self._partition(row)
-        columns = Columns(*self.columns[:, row].tolist())
+        known = self._known.get(row)
+        if known is None:
+            # Remembered, since a controller asks for few rows many times.
+            known = self._known[row] = (*self._partition(row), Columns(*self.columns[:, row].tolist()))
+        edge, cloud, sent, columns = known
         return assemble(edge, cloud, sent, columns, link=link, loads=goal.loads, verdict=verdict)
 
     def save(self, path: str | Path) -> None:
@@ -205,20 +208,21 @@ class Frontier:
         return sorted(edge), tuple(tensor.codec for tensor in sent)
 
     def _partition(self, row: int) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Sent, ...]]:
-        """Names of a row's layers and what it sends; remembered, since a controller asks for few rows many times."""
-        known = self._partitions.get(row)
-        if known is None:
-            inside = np.unpackbits(self.edge_bits[row], count=len(self.layers))
-            edge = tuple(itertools.compress(self.layers, inside.tolist()))
-            cloud = tuple(itertools.compress(self.layers, (1 - inside).tolist()))
-            ways = self.ways[self.start[row] : self.start[row + 1]].tolist()
-            sent = tuple(Sent(self.way_tensor[w], whole(self.way_bytes[w]), self.way_codec[w]) for w in ways)
-            known = self._partitions[row] = (edge, cloud, sent)
-        return known
+        """Names of a row's layers, and what it sends."""
+        inside = np.unpackbits(self.edge_bits[row], count=len(self.layers))
+        edge = tuple(itertools.compress(self.layers, inside.tolist()))
+        cloud = tuple(itertools.compress(self.layers, (1 - inside).tolist()))
+        ways = self.ways[self.start[row] : self.start[row + 1]].tolist()
+        sent = tuple(Sent(self.way_tensor[w], whole(self.way_bytes[w]), self.way_codec[w]) for w in ways)
+        return edge, cloud, sent
 
     @cached_property
-    def _partitions(self) -> dict[int, tuple[tuple[str, ...], tuple[str, ...], tuple[Sent, ...]]]:
+    def _known(self) -> dict[int, tuple[tuple[str, ...], tuple[str, ...], tuple[Sent, ...], Columns]]:
         return {}
+
+    @cached_property
+    def _views(self) -> tuple[Floats, ...]:
+        return tuple(self.columns)
 
 
 def frontier(problem: Problem, *, cap: int = CAP) -> Frontier:
