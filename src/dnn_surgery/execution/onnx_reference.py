@@ -8,6 +8,7 @@ from typing import Protocol
 from dnn_surgery.execution.engine import Array
 from dnn_surgery.execution.onnx_session import make_session
 from dnn_surgery.execution.onnx_source import PartSource
+from dnn_surgery.execution.split import needed_inputs
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.onnx_program import OnnxProgram
 
@@ -26,7 +27,7 @@ def make_reference(graph: ModelGraph, source: PartSource, *, threads: int) -> Re
         example = program.example
 
         def compute(wanted: Sequence[str]) -> Mapping[str, Array]:
-            inputs = _needed_inputs(graph, wanted)
+            inputs = needed_inputs(graph, wanted)
             session = make_session(
                 source.extract(inputs, wanted),
                 source.folder,
@@ -43,7 +44,7 @@ def make_reference(graph: ModelGraph, source: PartSource, *, threads: int) -> Re
         example = {name: torch_engine.to_array(value) for name, value in torch_engine.example().items()}
 
         def compute(wanted: Sequence[str]) -> Mapping[str, Array]:
-            return torch_engine.part(_needed_inputs(graph, wanted), wanted)(example)
+            return torch_engine.part(needed_inputs(graph, wanted), wanted)(example)
 
     def reference(names: Sequence[str], /) -> Mapping[str, Array]:
         wanted = tuple(name for name in names if name not in example)
@@ -51,14 +52,3 @@ def make_reference(graph: ModelGraph, source: PartSource, *, threads: int) -> Re
         return {name: example[name] if name in example else made[name] for name in names}
 
     return reference
-
-
-def _needed_inputs(graph: ModelGraph, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The model's inputs that these tensors depend on."""
-    seen, queue = set[str](), list(wanted)
-    while queue:
-        tensor = queue.pop()
-        if tensor not in seen:
-            seen.add(tensor)
-            queue.extend(graph.producer[tensor].inputs)
-    return tuple(name for name in graph.inputs if name in seen)
