@@ -12,7 +12,7 @@ from dnn_surgery.calibration.cuts import Cut
 from dnn_surgery.errors import InputError
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.split import Head, Tail
-from dnn_surgery.profiling.measure import Progress
+from dnn_surgery.profiling.measure import Progress, run_rounds
 from dnn_surgery.profiling.received import as_received
 from dnn_surgery.profiling.rounds import Clock
 from dnn_surgery.profiling.scaling import spread_of
@@ -114,12 +114,7 @@ def measure_cuts(
     if repeats < 1 or warmup < 0:
         raise InputError(f"measuring needs at least 1 repeat and no negative warm-up, got {repeats} and {warmup}")
     rounds = CutRounds(engine, cuts, inputs=inputs, clock=clock)
-    for done in range(warmup + repeats):
-        if done == warmup:
-            rounds.forget()
-        rounds.run()
-        if progress:
-            progress(done + 1, warmup + repeats)
+    run_rounds([rounds], repeats=repeats, warmup=warmup, progress=progress)
     return rounds.times()
 
 

@@ -19,7 +19,7 @@ from dnn_surgery.calibration.cuts import candidate_cuts
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.split import cut_name
 from dnn_surgery.planning import Link, Problem
-from dnn_surgery.profiling.measure import Progress, check_repeats
+from dnn_surgery.profiling.measure import Progress, check_repeats, run_rounds
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.profiling.rounds import Clock, Rounds
 
@@ -116,14 +116,7 @@ def verify(
         inputs=inputs,
         clock=clock,
     )
-    for done in range(warmup + repeats):
-        if done == warmup:
-            rounds.forget()
-            cuts.forget()
-        rounds.run()
-        cuts.run()
-        if progress:
-            progress(done + 1, warmup + repeats)
+    run_rounds([rounds, cuts], repeats=repeats, warmup=warmup, progress=progress)
     profile = rounds.profile()
     return Verification(profile, compare(engine, profile, cuts.times()))
 

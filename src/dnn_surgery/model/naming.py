@@ -37,13 +37,18 @@ def layer_names(sources: Sequence[NameSource], module_paths: Sequence[str]) -> l
             continue
         alone = source.path and source.path not in parents and ran[source.path] == 1
         wanted = source.path if alone else ".".join(filter(None, (source.path, source.operator)))
-        name, number = wanted, 0
-        while name in taken:
-            number += 1
-            name = f"{wanted}_{number}"
-        taken.add(name)
-        names.append(name)
+        names.append(take_name(wanted, taken))
     return names
+
+
+def take_name(wanted: str, taken: set[str]) -> str:
+    """The name, with a number behind it where it is taken; takes it."""
+    name, number = wanted, 0
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return name
 
 
 def _prefixes(path: str) -> list[str]:

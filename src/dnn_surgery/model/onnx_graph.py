@@ -18,6 +18,7 @@ from dnn_surgery.errors import ModelError
 from dnn_surgery.model import onnx_nodes as nodes
 from dnn_surgery.model.graph import Layer, ModelGraph, Tensor
 from dnn_surgery.model.grouping import Operator, group
+from dnn_surgery.model.naming import take_name
 from dnn_surgery.model.onnx_program import OnnxProgram, weight_digest
 from dnn_surgery.model.onnx_reading import Shapes, infer_shapes, read_model
 from dnn_surgery.model.onnx_sizes import example_inputs, open_shape, tensor_sizes
@@ -168,13 +169,7 @@ class _Builder:
                 continue
             found = [self.roles.data[index - len(self.inputs)] for index in inside]
             main = next((node for node in found if not nodes.is_follower(node)), found[0])
-            wanted = main.name or str(main.outputs[0].name)
-            name, number = wanted, 0
-            while name in taken:
-                number += 1
-                name = f"{wanted}_{number}"
-            taken.add(name)
-            names.append(name)
+            names.append(take_name(main.name or str(main.outputs[0].name), taken))
         return names
 
     def _leaving(self, groups: Sequence[int]) -> dict[int, list[ir.Value]]:

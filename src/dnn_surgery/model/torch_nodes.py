@@ -8,7 +8,6 @@ data: everything else.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -198,8 +197,3 @@ def size_expression(node: fx.Node) -> Any:
     """The sympy expression of a size, such as ``s0`` or ``2*s0``; an int where it does not vary."""
     value = node.meta["val"]
     return value.node.expr if isinstance(value, torch.SymInt) else value
-
-
-def is_getitem(node: fx.Node) -> bool:
-    """Whether a node takes an item of a tuple."""
-    return node.target is operator.getitem

@@ -8,8 +8,8 @@ cost, fused kernels gain). Medians, since other work on the machine only ever ad
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from dnn_surgery.errors import InputError
 from dnn_surgery.execution.engine import Engine
@@ -48,13 +48,29 @@ def profile(
     """
     check_repeats(repeats, warmup)
     rounds = Rounds(engine or make_engine(graph), inputs=inputs, clock=clock)
+    run_rounds([rounds], repeats=repeats, warmup=warmup, progress=progress)
+    return rounds.profile()
+
+
+class Repeated(Protocol):
+    """What is measured in rounds."""
+
+    def run(self) -> None:
+        """One round."""
+
+    def forget(self) -> None:
+        """Drops what was measured so far."""
+
+
+def run_rounds(measured: Sequence[Repeated], *, repeats: int, warmup: int, progress: Progress | None) -> None:
+    """A round of each in turn, over and over; those of the warm-up are forgotten."""
     for done in range(warmup + repeats):
-        if done == warmup:
-            rounds.forget()
-        rounds.run()
+        for one in measured:
+            if done == warmup:
+                one.forget()
+            one.run()
         if progress:
             progress(done + 1, warmup + repeats)
-    return rounds.profile()
 
 
 def check_repeats(repeats: int, warmup: int) -> None:
