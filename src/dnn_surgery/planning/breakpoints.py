@@ -90,35 +90,40 @@ def stretch_of(axis: Axis, ends: tuple[float, float], plan: Plan | None, reason:
 def _over_bandwidth(table: Frontier, link: Link, goal: Goal) -> _Family:
     """x is the seconds of a byte up; the way down keeps its own bandwidth."""
     edge_s, up_bytes, cloud_s = _loaded(table, goal)
-    fixed = edge_s + cloud_s + table.columns[3] * link.rtt_s + table.columns[5] * link.down_byte_s
-    last = _latest(fixed, up_bytes, goal.limits.deadline_s)
-    last = np.where(_within(table, goal), last, -np.inf)
-    if goal.rate_hz is not None:
-        period_s = (1 + TIE) / goal.rate_hz
-        keeps_up = (edge_s <= period_s) & (cloud_s <= period_s)
-        last = np.where(keeps_up, np.minimum(last, _latest(np.zeros(len(table)), up_bytes, period_s)), -np.inf)
-    if goal.objective == "throughput":
-        return _Family(np.maximum(edge_s, cloud_s), up_bytes, True, last)
-    if goal.objective == "energy" and goal.power is not None:
-        return _Family(goal.power.compute_w * edge_s, goal.power.send_w * up_bytes, False, last)
-    return _Family(fixed, up_bytes, False, last)
+    watts = (goal.power.compute_w, goal.power.send_w) if goal.power is not None else (0.0, 0.0)
+    return _family(table, link, goal, steady_s=edge_s, growing=up_bytes, cloud_s=cloud_s, watts=watts)
 
 
 def _over_slowdown(table: Frontier, link: Link, goal: Goal) -> _Family:
     """x multiplies the edge's seconds as they are at the goal's load."""
     edge_s, up_bytes, cloud_s = _loaded(table, goal)
+    watts = (goal.power.send_w, goal.power.compute_w) if goal.power is not None else (0.0, 0.0)
     transfer_s = up_bytes * link.up_byte_s
-    fixed = transfer_s + cloud_s + table.columns[3] * link.rtt_s + table.columns[5] * link.down_byte_s
-    last = np.where(_within(table, goal), _latest(fixed, edge_s, goal.limits.deadline_s), -np.inf)
+    return _family(table, link, goal, steady_s=transfer_s, growing=edge_s, cloud_s=cloud_s, watts=watts)
+
+
+def _family(
+    table: Frontier,
+    link: Link,
+    goal: Goal,
+    *,
+    steady_s: Floats,
+    growing: Floats,
+    cloud_s: Floats,
+    watts: tuple[float, float],
+) -> _Family:
+    """Of edge and transfer one stage stays at `steady_s` and the other is x times `growing`; `watts` in that order."""
+    fixed = steady_s + cloud_s + table.columns[3] * link.rtt_s + table.columns[5] * link.down_byte_s
+    last = np.where(_within(table, goal), _latest(fixed, growing, goal.limits.deadline_s), -np.inf)
     if goal.rate_hz is not None:
         period_s = (1 + TIE) / goal.rate_hz
-        keeps_up = (transfer_s <= period_s) & (cloud_s <= period_s)
-        last = np.where(keeps_up, np.minimum(last, _latest(np.zeros(len(table)), edge_s, period_s)), -np.inf)
+        keeps_up = (steady_s <= period_s) & (cloud_s <= period_s)
+        last = np.where(keeps_up, np.minimum(last, _latest(np.zeros(len(table)), growing, period_s)), -np.inf)
     if goal.objective == "throughput":
-        return _Family(np.maximum(transfer_s, cloud_s), edge_s, True, last)
+        return _Family(np.maximum(steady_s, cloud_s), growing, True, last)
     if goal.objective == "energy" and goal.power is not None:
-        return _Family(goal.power.send_w * transfer_s, goal.power.compute_w * edge_s, False, last)
-    return _Family(fixed, edge_s, False, last)
+        return _Family(watts[0] * steady_s, watts[1] * growing, False, last)
+    return _Family(fixed, growing, False, last)
 
 
 def _loaded(table: Frontier, goal: Goal) -> tuple[Floats, Floats, Floats]:
