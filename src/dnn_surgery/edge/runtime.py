@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 
 from dnn_surgery import codecs as codec_registry
 from dnn_surgery.edge.result import FrameResult
-from dnn_surgery.errors import InputError, SurgeryError
+from dnn_surgery.errors import BusyError, InputError, SurgeryError
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.split import Head, Tail
 from dnn_surgery.protocol.client import InferenceClient
@@ -52,11 +53,17 @@ class Retry:
         """Whether the cloud is worth a try."""
         return self._wait_s == 0.0 or now_s >= self._at_s
 
-    def failed(self, now_s: float) -> None:
-        """Puts the next try off; failures of requests that were under way together count once."""
+    def failed(self, now_s: float, hint_s: float | None = None) -> None:
+        """Puts the next try off; failures of requests that were under way together count once.
+
+        A busy server's hint (`hint_s`) stands in for our own guess: half as much again at most, so that not all devices
+        come back together.
+        """
         if not self.may_try(now_s):
             return
         self._wait_s = min(max(self.first_s, 2 * self._wait_s), self.longest_s)
+        if hint_s is not None:
+            self._wait_s = hint_s * random.uniform(1.0, 1.5)
         self._at_s = now_s + self._wait_s
 
     def worked(self) -> None:
@@ -213,7 +220,7 @@ class Edge:
 
     def _failed(self, taken: _Taken, error: SurgeryError) -> None:
         taken.pending, taken.failure = None, str(error)
-        self.retry.failed(self._clock())
+        self.retry.failed(self._clock(), error.retry_after_s if isinstance(error, BusyError) else None)
 
     def _run_head(self, frame: NamedInputs) -> tuple[dict[str, Array], dict[str, Any], dict[str, str]]:
         held = self.head(frame.tensors)

@@ -19,6 +19,7 @@ from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.address import parse_address
 from dnn_surgery.protocol.channel import DEFAULT_MAX_MESSAGE_BYTES, client_options
+from dnn_surgery.protocol.credentials import Credentials
 from dnn_surgery.protocol.dataplane import (
     Array,
     InferRequest,
@@ -51,9 +52,10 @@ class InferenceClient:
         fingerprint: sent with every request, so that a server with another model or other weights refuses.
         timeout_s: the deadline of each call that names no other.
         max_message_bytes: the largest message taken or sent.
+        credentials: TLS and a token, for servers that want them.
 
     Raises:
-        InputError: the address is malformed.
+        InputError: the address is malformed, or a token would go out unencrypted.
     """
 
     def __init__(
@@ -64,15 +66,18 @@ class InferenceClient:
         fingerprint: str | None = None,
         timeout_s: float = 10.0,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        credentials: Credentials = Credentials(),  # noqa: B008 - frozen
     ) -> None:
         where = parse_address(address)
+        self._where, self._credentials = where, credentials
+        self._metadata = credentials.metadata(where)
         self.address = str(where)
         self.model_name = model_name
         self.fingerprint = fingerprint
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
         options = client_options(where, max_message_bytes=max_message_bytes)
-        self._channel = grpc.insecure_channel(self.address, options=options)
+        self._channel = credentials.channel(where, options)
         self._infer = _unary(self._channel, methods.MODEL_INFER)
         self._closed = False
 
@@ -113,10 +118,17 @@ class InferenceClient:
             UnknownModelError: the server serves no such model.
             TooLargeError: request or answer exceed what either side takes.
             DeadlineError: there was no answer in time.
+            BusyError: the server takes no more for now; `retry_after_s` says when it will.
+            UnauthenticatedError: the server wants another token.
+            CertificateError: no encrypted connection comes about.
             UnreachableError: no server answers, or the connection was lost.
             RemoteError: the server failed.
         """
-        return self.infer_async(tensors, outputs, codecs=codecs, timeout_s=timeout_s).result()
+        data, deadline_s = self._request(tensors, outputs, codecs, timeout_s)
+        started_s = time.perf_counter()
+        # Waited for in this thread, an answer comes two changes of threads earlier than by way of a future.
+        reply = self._call_raw(methods.MODEL_INFER, data, deadline_s)
+        return InferenceReply.of(reply, elapsed_s=time.perf_counter() - started_s, bytes_up=len(data))
 
     def infer_async(
         self,
@@ -127,6 +139,26 @@ class InferenceClient:
         timeout_s: float | None = None,
     ) -> PendingReply:
         """As :meth:`infer`, without waiting; what the request itself rules out is raised here, the rest by `result`."""
+        data, deadline_s = self._request(tensors, outputs, codecs, timeout_s)
+        started_s = time.perf_counter()
+        call = self._infer.future(data, timeout=deadline_s, metadata=self._metadata)
+        return PendingReply(
+            call,
+            started_s=started_s,
+            timeout_s=deadline_s,
+            bytes_up=len(data),
+            to_error=self._error,
+            address=self.address,
+        )
+
+    def _request(
+        self,
+        tensors: Mapping[str, Array | Payload],
+        outputs: Sequence[str],
+        codecs: Mapping[str, str] | None,
+        timeout_s: float | None,
+    ) -> tuple[bytes, float]:
+        """The message and its deadline."""
         request = InferRequest(
             model_name=self.model_name,
             fingerprint=self.fingerprint,
@@ -137,10 +169,7 @@ class InferenceClient:
         self._check_open()
         if len(data) > self.max_message_bytes:
             raise TooLargeError(f"the request takes {len(data)} bytes, more than the limit of {self.max_message_bytes}")
-        deadline_s = self.timeout_s if timeout_s is None else timeout_s
-        started_s = time.perf_counter()
-        call = self._infer.future(data, timeout=deadline_s)
-        return PendingReply(call, started_s=started_s, address=self.address, timeout_s=deadline_s, bytes_up=len(data))
+        return data, self.timeout_s if timeout_s is None else timeout_s
 
     def is_live(self, *, timeout_s: float | None = None) -> bool:
         """Whether a server answers and says that it is live."""
@@ -205,12 +234,22 @@ class InferenceClient:
 
     def _call_raw(self, method: methods.Method[Any, Any], data: bytes, timeout_s: float | None) -> bytes:
         self._check_open()
-        call = _unary(self._channel, method)
+        call = self._infer if method is methods.MODEL_INFER else _unary(self._channel, method)
         deadline_s = self.timeout_s if timeout_s is None else timeout_s
         try:
-            return call(data, timeout=deadline_s)
+            return call(data, timeout=deadline_s, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise call_error(error, address=self.address, timeout_s=deadline_s) from None
+            raise self._error(error, deadline_s) from None
+        except ValueError as error:
+            # What grpc raises for a channel that another thread closed meanwhile.
+            raise UnreachableError(f"the client of {self.address} is closed") from error
+
+    def _error(self, error: grpc.RpcError, timeout_s: float) -> SurgeryError:
+        """The project's error for a failed call."""
+        found = call_error(error, address=self.address, timeout_s=timeout_s)
+        if type(found) is UnreachableError and self._credentials.encrypted:
+            return self._credentials.diagnose(self._where) or found
+        return found
 
     def _check_open(self) -> None:
         if self._closed:

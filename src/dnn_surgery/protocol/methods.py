@@ -7,7 +7,7 @@ status and a tensor's bytes are never copied into a message object.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -47,6 +47,11 @@ MODEL_CONFIG = Method(INFERENCE_SERVICE, "ModelConfig", oip.ModelConfigRequest, 
 MODEL_INFER = Method(INFERENCE_SERVICE, "ModelInfer", oip.ModelInferRequest, oip.ModelInferResponse)
 CLOUD_PROFILE = Method(SURGERY_SERVICE, "CloudProfile", own.CloudProfileRequest, own.CloudProfileReply)
 PROBE = Method(SURGERY_SERVICE, "Probe", own.ProbeRequest, own.ProbeReply)
+
+ALL: tuple[Method[Any, Any], ...] = (
+    *(SERVER_LIVE, SERVER_READY, MODEL_READY, SERVER_METADATA, MODEL_METADATA, MODEL_CONFIG, MODEL_INFER),
+    *(CLOUD_PROFILE, PROBE),
+)
 
 
 def parse(kind: type[MessageT], message: bytes) -> MessageT:
