@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from dnn_surgery.cli.credentials import CREDENTIAL_KEYS, add_credential_arguments, credentials_of, fill_credentials
+from dnn_surgery.cli.metrics import add_metrics_argument, counted
 from dnn_surgery.cli.model_arguments import MODEL_KEYS
 from dnn_surgery.errors import InputError, SourceError
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 # Keys of a configuration file that are acted on here, beside the sources.
 _SUPPORTED = (
     *MODEL_KEYS,
-    *("server.address", "server.port", "profiles.edge", "plan.objective", "plan.deadline"),
+    *CREDENTIAL_KEYS,
+    *("server.address", "server.port", "profiles.edge", "plan.objective", "plan.deadline", "output.metrics"),
 )
 
 EXAMPLE = "dnn-surgery run efficientnet_lite0 --server 192.168.1.20:50051 --source pictures/"
@@ -54,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--emulate-slowdown", type=float, default=1.0, metavar="K", help="play a device K times slower")
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
     parser.add_argument("--json", action="store_true", help="one JSON line a frame on stdout")
+    add_credential_arguments(parser)
+    add_metrics_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
         engine = build_engine(graph, arguments)
         lines = FrameLines(graph, as_json=arguments.json)
+        whole_s: float | None = None
         frames = _frames(source, graph, arguments.frames)
         if arguments.local:
             from dnn_surgery.edge.runtime import Edge
@@ -93,7 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
             connection = stack.enter_context(_connect(graph, engine, arguments))
             lines.plan(connection.plan, connection.link)
             results = connection.stream(frames, in_flight=arguments.in_flight)
-        for result in results:
+            whole_s = sum(layer.edge_s for layer in connection.problem.layers)
+        for result in counted(results, arguments.metrics, whole_s):
             lines.result(result)
         lines.summary()
     return unreadable[0].exit_code if unreadable else 0
@@ -106,8 +113,8 @@ def _check(arguments: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if arguments.local:
-        remote = ("server", "cut", "bandwidth", "rtt", "profile", "deadline")
-        if given := [f"--{name}" for name in remote if getattr(arguments, name) is not None]:
+        remote = ("server", "cut", "bandwidth", "rtt", "profile", "deadline", "tls_ca", "token_file")
+        if given := [f"--{name.replace('_', '-')}" for name in remote if getattr(arguments, name) is not None]:
             raise InputError(f"--local sends nothing, so it does not go with {', '.join(given)}")
 
 
@@ -129,6 +136,9 @@ def _fill(arguments: argparse.Namespace) -> None:
             raise InputError(f"{arguments.config}: several sources at once are not supported yet: {', '.join(sources)}")
         arguments.source = next(iter(sources.values())).url
     arguments.profile = arguments.profile or configuration.profiles.edge
+    arguments.metrics = arguments.metrics or configuration.output.metrics
+    if not arguments.local:
+        fill_credentials(arguments, server)
     arguments.objective = arguments.objective or plan.objective
     if arguments.deadline is None and plan.deadline_s is not None:
         arguments.deadline = f"{plan.deadline_s}s"
@@ -165,6 +175,7 @@ def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -
         engine=engine,
         deadline_s=parse_duration(arguments.deadline) if arguments.deadline else None,
         slowdown=arguments.emulate_slowdown,
+        credentials=credentials_of(arguments),
         report=lambda text: print(f"dnn-surgery: {text}", file=sys.stderr),
     )
 

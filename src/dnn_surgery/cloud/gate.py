@@ -83,7 +83,7 @@ class ClientGate(Gate):
         *,
         tokens: TokenFile | None = None,
         quota: Quota = Quota(),
-        limits: ServingLimits = ServingLimits(),  # noqa: B008 - frozen
+        limits: ServingLimits = ServingLimits(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tokens, self._quota, self._limits, self._clock = tokens, quota, limits, clock

@@ -66,12 +66,12 @@ class CloudServer:
         address: str = "127.0.0.1:0",
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         profile: Profile | Sequence[Profile] | None = None,
-        limits: ServingLimits = ServingLimits(),  # noqa: B008 - frozen
+        limits: ServingLimits = ServingLimits(),
         batching: bool = False,
         tls: ServerTls | None = None,
         insecure: bool = False,
         tokens: TokenFile | None = None,
-        quota: Quota = Quota(),  # noqa: B008 - frozen
+        quota: Quota = Quota(),
         observers: Sequence[Observer] = (),
         handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
         upload_timeout_s: float = DEFAULT_UPLOAD_TIMEOUT_S,

@@ -51,7 +51,7 @@ class TailService(DataPlane):
         engine: Engine | Sequence[Engine],
         *,
         profile: Profile | Sequence[Profile] | None = None,
-        limits: ServingLimits = ServingLimits(),  # noqa: B008 - frozen
+        limits: ServingLimits = ServingLimits(),
         batching: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -123,7 +123,7 @@ class TailService(DataPlane):
         """See :meth:`DataPlane.model`."""
         return self._model(name).describe(version)
 
-    async def infer(self, request: InferRequest, caller: Caller = Caller()) -> InferResult:  # noqa: B008 - frozen
+    async def infer(self, request: InferRequest, caller: Caller = Caller()) -> InferResult:
         """See :meth:`DataPlane.infer`."""
         model = self._model(request.model_name)
         asked = model.check(request)

@@ -23,6 +23,7 @@ from dnn_surgery.planning.plan import Objective
 from dnn_surgery.profiling.measure import profile
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.client import InferenceClient
+from dnn_surgery.protocol.credentials import Credentials
 
 # A frame may take several times what was predicted (other work on either side) before the edge takes it back.
 DEADLINE_FACTOR, LEAST_DEADLINE_S = 4.0, 2.0
@@ -80,6 +81,7 @@ def connect(
     deadline_s: float | None = None,
     slowdown: float = 1.0,
     timeout_s: float = 10.0,
+    credentials: Credentials = Credentials(),
     report: Report = lambda _: None,
 ) -> Connection:
     """Plans for the server at `address` and gets ready to run frames.
@@ -95,10 +97,12 @@ def connect(
         deadline_s: how long the cloud may take for a frame; four times the prediction by default, at least 2 s.
         slowdown: emulates a device slower by this factor.
         timeout_s: for the calls made while connecting.
+        credentials: TLS and a token, for servers that want them.
         report: told what is going on, for people who wait.
 
     Raises:
         UnreachableError: no server answers.
+        CertificateError: no encrypted connection comes about. UnauthenticatedError: the server wants another token.
         FingerprintError: the server holds another model or other weights.
         ModelError: `cut` is no layer.
     """
@@ -106,7 +110,13 @@ def connect(
         raise InputError(f"the deadline of a frame must be positive, got {deadline_s} s")
     forced = None if cut is None else graph.edge_layers(cut)
     engine = engine or make_engine(graph)
-    client = InferenceClient(address, model_name=graph.name, fingerprint=graph.fingerprint, timeout_s=timeout_s)
+    client = InferenceClient(
+        address,
+        model_name=graph.name,
+        fingerprint=graph.fingerprint,
+        timeout_s=timeout_s,
+        credentials=credentials,
+    )
     try:
         client.model_metadata()
         report(f"asking {address} for its profile")

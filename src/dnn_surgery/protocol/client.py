@@ -66,7 +66,7 @@ class InferenceClient:
         fingerprint: str | None = None,
         timeout_s: float = 10.0,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-        credentials: Credentials = Credentials(),  # noqa: B008 - frozen
+        credentials: Credentials = Credentials(),
     ) -> None:
         where = parse_address(address)
         self._where, self._credentials = where, credentials

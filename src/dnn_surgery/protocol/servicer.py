@@ -73,7 +73,7 @@ class Servicer:
 
     def _enter(self, stack: ExitStack, path: str, context: Context) -> str:
         peer = context.peer()
-        names = context.auth_context().get("x509_common_name")
+        names = list(context.auth_context().get("x509_common_name") or ())
         certificate_name = names[0].decode(errors="replace") if names else None
         started_s = time.perf_counter()
         metadata = [(str(key), value) for key, value in context.invocation_metadata() or ()]
