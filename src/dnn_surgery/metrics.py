@@ -48,6 +48,7 @@ class BoundedLabels:
         self._known: set[str] = set()
 
     def __call__(self, value: str) -> str:
+        """The label that stands for the value."""
         if value not in self._known:
             if len(self._known) >= self._at_most:
                 return "other"

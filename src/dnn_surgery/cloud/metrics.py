@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from dnn_surgery.cloud.service import TailService
@@ -51,7 +53,7 @@ class CloudMetrics:
             "dnn_surgery_slowdown", "Computing against the profile, median", ["model"], registry=self._registry
         )
         for model in service.models:
-            slowdown.labels(model).set_function(lambda model=model: service.slowdown(model))
+            slowdown.labels(model).set_function(partial(service.slowdown, model))
 
     def __call__(self, call: CallRecord) -> None:
         """Counts a call."""

@@ -79,7 +79,7 @@ class InferenceClient:
         options = client_options(where, max_message_bytes=max_message_bytes)
         self._channel = credentials.channel(where, options)
         self._infer = _unary(self._channel, methods.MODEL_INFER)
-        self._closed = False
+        self._closed = self._worked = False
 
     def __enter__(self) -> InferenceClient:
         return self
@@ -237,19 +237,22 @@ class InferenceClient:
         call = self._infer if method is methods.MODEL_INFER else _unary(self._channel, method)
         deadline_s = self.timeout_s if timeout_s is None else timeout_s
         try:
-            return call(data, timeout=deadline_s, metadata=self._metadata)
+            reply = call(data, timeout=deadline_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(error, deadline_s) from None
         except ValueError as error:
             # What grpc raises for a channel that another thread closed meanwhile.
             raise UnreachableError(f"the client of {self.address} is closed") from error
+        self._worked = True
+        return reply
 
     def _error(self, error: grpc.RpcError, timeout_s: float) -> SurgeryError:
         """The project's error for a failed call."""
         found = call_error(error, address=self.address, timeout_s=timeout_s)
-        if type(found) is UnreachableError and self._credentials.encrypted:
-            return self._credentials.diagnose(self._where) or found
-        return found
+        # Where it worked before, TLS is not the reason, and a frame's answer does not wait for another connection.
+        if type(found) is not UnreachableError or self._worked or self._closed:
+            return found
+        return self._credentials.diagnose(self._where) or found
 
     def _check_open(self) -> None:
         if self._closed:

@@ -14,6 +14,9 @@ from dnn_surgery.protocol.address import Address
 
 SYSTEM_CA = "system"
 
+# OpenSSL's X509_V_ERR_*: has expired; self-signed, or of an issuer that is not known.
+_EXPIRED, _UNTRUSTED = 10, (18, 19, 20, 21)
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -72,7 +75,7 @@ class Credentials:
         return grpc.secure_channel(str(address), credentials, options=options)
 
     def diagnose(self, address: Address, *, timeout_s: float = 2.0) -> CertificateError | None:
-        """Why no encrypted connection comes about, in words; None where it does, or nobody listens.
+        """Why no connection comes about, in words; None where nobody listens, or TLS is not the reason.
 
         gRPC says only that a handshake failed; so one is made here, with what says more.
         """
@@ -81,17 +84,28 @@ class Credentials:
         except OSError:
             return None
         with raw:
+            if not self.encrypted:
+                return (
+                    CertificateError(f"the server at {address} wants TLS: name whom to trust") if _is_tls(raw) else None
+                )
             try:
                 self._shake_hands(raw, address)
             except ssl.SSLCertVerificationError as error:
-                return CertificateError(f"the certificate of {address} is refused: {error.verify_message}")
+                return CertificateError(f"the certificate of {address} is refused: {self._refusal(error)}")
             except (ssl.SSLError, OSError) as error:
                 return CertificateError(f"no encrypted connection to {address}: {_reason(error)}")
         return None
 
+    def _refusal(self, error: ssl.SSLCertVerificationError) -> str:
+        if error.verify_code == _EXPIRED:
+            return "it has expired"
+        if error.verify_code in _UNTRUSTED:
+            where = "that this machine trusts" if str(self.ca) == SYSTEM_CA else f"in {self.ca}"
+            return f"no authority {where} signed it"
+        return error.verify_message
+
     def _shake_hands(self, raw: socket.socket, address: Address) -> None:
-        trusts_system = self.ca is None or str(self.ca) == SYSTEM_CA
-        context = ssl.create_default_context(cafile=None if trusts_system else str(self.ca))
+        context = ssl.create_default_context(cafile=None if str(self.ca) == SYSTEM_CA else str(self.ca))
         context.set_alpn_protocols(["h2"])
         if self.cert is not None:
             context.load_cert_chain(str(self.cert), str(self.key))
@@ -99,6 +113,17 @@ class Credentials:
             # In TLS 1.3 a server refuses our certificate only after the handshake: it hangs up instead of speaking.
             if not encrypted.recv(1):
                 raise OSError("the server hung up")
+
+
+def _is_tls(raw: socket.socket) -> bool:
+    """Whether the other side shakes hands at all; whose certificate it shows is not looked at."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        context.wrap_socket(raw).close()
+    except (ssl.SSLError, OSError):
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:
