@@ -1,6 +1,5 @@
 import hashlib
 import logging
-import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def rewrite(path: Path, text: str) -> None:
     """Also where the clock of the file system is coarse, the file is another one."""
     other = path.with_suffix(".new")
     other.write_text(text)
-    os.replace(other, path)
+    other.replace(path)
 
 
 def name_of(gate: ClientGate, token: str | None, scheme: str = "Bearer") -> str:
