@@ -38,17 +38,17 @@ class Quota:
 
 
 class _Bucket:
-    """A token bucket that may go into debt: a request is let in while anything is left, and then pays in full."""
+    """A token bucket that may go into debt: a request is let in while one unit is left, and then pays in full."""
 
     def __init__(self, rate: float, capacity: float, now_s: float) -> None:
         self.rate, self.capacity = rate, capacity
         self._level, self._at_s = capacity, now_s
 
     def wait_s(self, now_s: float) -> float:
-        """Seconds until something is left; 0 if there is."""
+        """Seconds until one unit is left; 0 if it is."""
         self._level = min(self.capacity, self._level + (now_s - self._at_s) * self.rate)
         self._at_s = now_s
-        return 0.0 if self._level > 0 else -self._level / self.rate + 1e-3
+        return 0.0 if self._level >= 1 else (1 - self._level) / self.rate + 1e-3
 
     def take(self, amount: float) -> None:
         """Pays."""
@@ -60,12 +60,12 @@ class _Client:
 
     def __init__(self, quota: Quota, now_s: float) -> None:
         self.calls, self.seen_s = 0, now_s
-        self.requests = _bucket(quota.requests_hz, quota, 1.0, now_s)
-        self.bytes = _bucket(quota.bytes_per_s, quota, 1.0, now_s)
+        self.requests = _bucket(quota.requests_hz, quota, now_s)
+        self.bytes = _bucket(quota.bytes_per_s, quota, now_s)
 
 
-def _bucket(rate: float | None, quota: Quota, least: float, now_s: float) -> _Bucket | None:
-    return None if rate is None else _Bucket(rate, max(least, rate * quota.burst_s), now_s)
+def _bucket(rate: float | None, quota: Quota, now_s: float) -> _Bucket | None:
+    return None if rate is None else _Bucket(rate, max(1.0, rate * quota.burst_s), now_s)
 
 
 class ClientGate(Gate):
