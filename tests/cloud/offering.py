@@ -16,7 +16,7 @@ from collections import Counter
 
 import numpy as np
 
-from dnn_surgery.errors import BusyError, DeadlineError
+from dnn_surgery.errors import BusyError, DeadlineError, SurgeryError
 from dnn_surgery.execution.engine import Array
 from dnn_surgery.protocol.client import InferenceClient
 
@@ -64,6 +64,8 @@ def ask(client: InferenceClient, frame: dict[str, dict[str, Array]]) -> str:
         return "refused" if error.retry_after_s > 0 else "refused without a hint"
     except DeadlineError:
         return "late"
+    except SurgeryError as error:
+        return f"{type(error).__name__}: {error}"
     same = all(np.array_equal(reply.tensors[name], array) for name, array in frame["out"].items())
     return "answered" if same else "wrong"
 

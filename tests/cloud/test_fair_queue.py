@@ -80,6 +80,16 @@ def test_in_a_full_queue_the_longest_lane_makes_room_for_a_shorter_one() -> None
     assert sorted(order(queue)) == ["a0", "a1", "b", "c"]
 
 
+def test_whether_there_is_room_can_be_asked_without_a_request() -> None:
+    queue = queue_of(job("a"), job("a"), job("b"), max_jobs=4)
+    queue.check_room("a")
+    queue.put(job("a"), 0.0)
+    with pytest.raises(BusyError, match="the queue is full: 4 requests wait"):
+        queue.check_room("a")
+    queue.check_room("c")  # for which one of a's would go
+    assert len(queue) == 4
+
+
 def test_bytes_are_bounded_with_those_that_run() -> None:
     queue = queue_of(job("a", size_bytes=40), job("a", size_bytes=40), max_bytes=100)
     assert queue.size_bytes == 80

@@ -65,6 +65,11 @@ class ComputeThread:
         if thread is not None:
             thread.join()
 
+    def check_room(self, client: str) -> None:
+        """Raises BusyError if a request of the client would be refused anyway."""
+        with self._changed:
+            self.queue.check_room(client)
+
     async def submit(
         self,
         work: Work,

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dnn_surgery.errors import BusyError
 
@@ -109,6 +109,17 @@ class FairQueue(Generic[WorkT]):
             gone.append(victim)
         self._append(job)
         return gone
+
+    def check_room(self, client: str) -> None:
+        """Whether a request of the client would be taken in now, as far as that can be said without it.
+
+        Raises:
+            BusyError: there is no room.
+        """
+        newcomer = Job[Any](client, None)
+        reason = self._reason(newcomer)
+        if reason and self._victim(newcomer, by_bytes=self._length < self._max_jobs) is None:
+            raise BusyError(reason, retry_after_s=self.hint_s())
 
     def pop(self, now_s: float) -> tuple[Job[WorkT] | None, list[Job[WorkT]]]:
         """The next job (None: nothing waits), and those on the way to it whose deadlines cannot be met any more."""

@@ -123,6 +123,10 @@ class TailService(DataPlane):
         """See :meth:`DataPlane.model`."""
         return self._model(name).describe(version)
 
+    def check_room(self, client: str) -> None:
+        """See :meth:`DataPlane.check_room`."""
+        self._compute.check_room(client)
+
     async def infer(self, request: InferRequest, caller: Caller = Caller()) -> InferResult:
         """See :meth:`DataPlane.infer`."""
         model = self._model(request.model_name)

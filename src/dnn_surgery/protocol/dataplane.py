@@ -117,6 +117,14 @@ class DataPlane(ABC):
             UnknownModelError: it is not served, or not in that version.
         """
 
+    def check_room(self, client: str) -> None:  # noqa: ARG002 - a server without a bound always has room
+        """Asked before a request's body is read, which costs a device on a slow link more than anything else.
+
+        Raises:
+            BusyError: the request would be refused anyway.
+        """
+        return
+
     @abstractmethod
     async def infer(self, request: InferRequest, caller: Caller = Caller()) -> InferResult:
         """Computes the requested tensors from the given ones.

@@ -78,11 +78,15 @@ class Servicer:
         started_s = time.perf_counter()
         metadata = [(str(key), value) for key, value in context.invocation_metadata() or ()]
         try:
-            entering = self._handler.gate.enter(metadata, peer=peer, certificate_name=certificate_name)
-            return stack.enter_context(entering)
+            client = stack.enter_context(
+                self._handler.gate.enter(metadata, peer=peer, certificate_name=certificate_name)
+            )
+            if path == methods.MODEL_INFER.path:
+                self._handler.plane.check_room(client)
         except SurgeryError as error:
             self._handler.note(path, certificate_name or peer, started_s, failure=error)
             raise
+        return client
 
     async def _read(self, requests: AsyncIterator[bytes]) -> bytes:
         expired = False
