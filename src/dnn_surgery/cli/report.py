@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bandwidth", default="5.85Mbit/s", metavar="RATE", help="up (default: 5.85Mbit/s, the paper's 4G)"
     )
     parser.add_argument("--rtt", default="40ms", metavar="TIME", help="round trip (default: 40ms)")
+    parser.add_argument(
+        "--objective", choices=("latency", "throughput"), default="latency", help="of the plan shown (default: latency)"
+    )
     parser.add_argument("--jpeg", metavar="SIZE", help="the input may also travel as a jpeg of so many bytes")
     parser.add_argument("--frames", metavar="FILE", help="what `run --json` printed: adds its timeline")
     parser.add_argument("-o", "--output", default="report", metavar="DIR", help="folder to write to (default: report)")
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Writes the pictures, then the page, and says where they are."""
     from dnn_surgery.cli.problem_arguments import load_problem
-    from dnn_surgery.planning import Link
+    from dnn_surgery.planning import Goal, Link
     from dnn_surgery.report.report import write_report
 
     link = Link(parse_bandwidth(arguments.bandwidth), parse_duration(arguments.rtt))
@@ -50,9 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}") from error
-    for path in write_report(
-        problem, link, folder, frames=None if arguments.frames is None else Path(arguments.frames)
-    ):
+    frames = None if arguments.frames is None else Path(arguments.frames)
+    for path in write_report(problem, link, folder, goal=Goal(arguments.objective), frames=frames):
         print(path)
     return 0
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from dnn_surgery.planning import Frontier, Goal, Link
-from dnn_surgery.planning.breakpoints import breakpoints
+from dnn_surgery.planning import Link
 from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, clean, mark_networks, new_figure, short
-from dnn_surgery.report.options import KINDS, Options
+from dnn_surgery.report.options import KINDS, Floats, Options
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLOURS = {"local": EDGE, "upload": CLOUD, "split": QUIET}
 _SHOWN = 400  # lines; more are a grey carpet
+_NAMED_DECADES = 0.18  # of the axis that a name needs
 
 
-def latency_by_bandwidth(options: Options, table: Frontier, link: Link) -> Figure:
-    """The envelope is exact: its break points are computed, not sampled."""
+def latency_by_bandwidth(options: Options, link: Link) -> Figure:
+    """All options; the best one of each stretch is named."""
     figure, (axes,) = new_figure(9.5, 5.2)
-    rates = np.geomspace(1e5, 1e8, 240)
+    rates = np.geomspace(1e5, 1e8, 481)
     latency_ms = options.latency_s(rates, link.rtt_s).T * 1e3
     order = np.argsort(latency_ms.min(axis=1))[:_SHOWN]
     for row in order[::-1]:
@@ -43,7 +44,7 @@ def latency_by_bandwidth(options: Options, table: Frontier, link: Link) -> Figur
     axes.set_ylim(envelope.min() * 0.8, min(latency_ms.max(), envelope.max() * 8))
     clean(axes)
     mark_networks(axes, rates[0] / 1e6, rates[-1] / 1e6)
-    _name_stretches(axes, options, table, link)
+    _name_stretches(axes, options, rates, latency_ms)
     axes.legend(frameon=False, loc="upper right", fontsize=8)
     axes.set_title(
         f"{short(options.name, 44)}: latency of every cut, RTT {link.rtt_s * 1e3:.3g} ms", fontsize=11, pad=16
@@ -51,27 +52,22 @@ def latency_by_bandwidth(options: Options, table: Frontier, link: Link) -> Figur
     return figure
 
 
-def _name_stretches(axes: Axes, options: Options, table: Frontier, link: Link) -> None:
-    """Names the best plan of each stretch that is wide enough on the axis."""
-    titles = {(plan.edge, plan.sent): title for plan, title in zip(options.plans, options.titles, strict=True)}
-    for stretch in breakpoints(table, link, Goal(), "bandwidth"):
-        low, high = max(stretch.low, 1e5), min(stretch.high, 1e8)
-        if stretch.plan is None or high <= low:
-            continue
-        middle = np.sqrt(low * high)
-        if low > 1e5:
-            axes.axvline(low / 1e6, ymax=0.04, color=LINK, linewidth=1.5)
-        if np.log10(high / low) > 0.18:
-            best_ms = options.latency_s(middle, link.rtt_s).min() * 1e3
-            title = titles.get((stretch.plan.edge, stretch.plan.sent), "")
+def _name_stretches(axes: Axes, options: Options, rates: Floats, latency_ms: Floats) -> None:
+    """Names the best option of each stretch that is wide enough on the axis."""
+    best = latency_ms.argmin(axis=0)
+    starts = [0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), len(rates)]
+    for start, stop in itertools.pairwise(starts):
+        if start:
+            axes.axvline(rates[start] / 1e6, ymax=0.04, color=LINK, linewidth=1.5)
+        if np.log10(rates[stop - 1] / rates[start]) > _NAMED_DECADES:
+            middle = (start + stop - 1) // 2
             axes.annotate(
-                short(title, 30),
-                (middle / 1e6, best_ms),
+                short(options.titles[best[middle]], 30),
+                (rates[middle] / 1e6, latency_ms[best[middle], middle]),
                 xytext=(0, -12),
                 textcoords="offset points",
                 ha="center",
                 va="top",
                 fontsize=8,
-                rotation=0,
                 color="#333333",
             )

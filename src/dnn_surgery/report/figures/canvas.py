@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matplotlib.figure import Figure
+
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # One colour for each place, everywhere (tables of the terminal use the same idea); told apart by colour-blind eyes too.
 EDGE, LINK, CLOUD, UPLOAD, QUIET = "#0f8b7d", "#e69f00", "#2f6fb2", "#7a4fa3", "#8a8f98"
@@ -21,15 +22,7 @@ NETWORKS_MBPS = {"CAT1": 0.13, "3G": 1.1, "4G": 5.85, "WiFi": 18.88}
 def new_figure(
     width: float = 9.0, height: float = 4.5, *, rows: int = 1, columns: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure of so many inches, and its axes in reading order. Needs no screen.
-
-    Raises:
-        InputError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("pictures need matplotlib: pip install 'dnn-surgery[report]'") from error
+    """An empty figure of so many inches, and its axes in reading order. Needs no screen."""
     figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.flat)
