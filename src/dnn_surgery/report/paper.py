@@ -45,7 +45,7 @@ def write_paper(setups: Sequence[Setup], folder: Path) -> Iterator[Path]:
 
 
 def show_paper(path: Path, console: Console) -> None:
-    """`comparison.csv` in short: for each figure and set-up the median of ours over the paper's, and how many are near."""
+    """`comparison.csv` in short: the median of ours over the paper's by figure and set-up, and how many are near."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     setups = list(dict.fromkeys(row["setup"] for row in rows))

@@ -74,7 +74,7 @@ def latency_by_bandwidth(setups: Sequence[Setup], network: str) -> Figure:
     )
     axes.set(xscale="log", xlabel="bandwidth, Mbit/s", ylabel="latency, times better than edge-only")
     clean(axes)
-    axes.legend(frameon=False, fontsize=8, title="thick: heavy or congested")
+    axes.legend(frameon=False, fontsize=8, title="thick: heavy or congested", title_fontsize=8)
     axes.set_title(f"figure 17: {network}, 1 frame/s", fontsize=11)
     return figure
 
