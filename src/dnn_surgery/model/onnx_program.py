@@ -12,6 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from dnn_surgery.errors import ModelError
+from dnn_surgery.model.onnx_stages import Stages
 
 # Smaller tensors (shapes, scales) stay in the model file, where the engine can fold them.
 EXTERNAL_BYTES = 1024
@@ -23,7 +24,7 @@ class OnnxProgram:
     """An ONNX file; every tensor of the graph is a value of its, by the same name.
 
     `operators` is the digest of all operators, `digests` are the weights' by name. `input_shapes` are sizes that a
-    user fixed, `example` inputs to measure with. The weights are not kept in memory: engines copy what they run, so
+    user fixed, `stages` what was put around it, `example` inputs to measure with. The weights are not kept in memory: engines copy what they run, so
     :meth:`write` reads the file again.
     """
 
@@ -32,6 +33,7 @@ class OnnxProgram:
     digests: Mapping[str, bytes]
     input_shapes: Mapping[str, tuple[int, ...]]
     example: Mapping[str, NDArray[Any]]
+    stages: Stages = Stages()
     kind: str = "onnx"
 
     def operators_digest(self) -> bytes:
@@ -50,7 +52,7 @@ class OnnxProgram:
         """
         from dnn_surgery.model.onnx_graph import prepared
 
-        model = prepared(self.path, self.input_shapes)
+        model, _ = prepared(self.path, self.input_shapes, self.stages)
         for name, value in model.graph.initializers.items():
             if name in self.digests and weight_digest(value) != self.digests[name]:
                 raise ModelError(f"{self.path} has changed since it was loaded: load it again")
