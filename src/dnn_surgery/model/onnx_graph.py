@@ -19,6 +19,7 @@ from dnn_surgery.model import onnx_nodes as nodes
 from dnn_surgery.model.graph import Layer, ModelGraph, Picture, Tensor
 from dnn_surgery.model.grouping import Operator, group
 from dnn_surgery.model.naming import take_name
+from dnn_surgery.model.onnx_open_sizes import read_sizes_where_used
 from dnn_surgery.model.onnx_program import OnnxProgram, weight_digest
 from dnn_surgery.model.onnx_reading import Shapes, infer_shapes, read_model
 from dnn_surgery.model.onnx_sizes import example_inputs, open_shape, tensor_sizes
@@ -56,13 +57,16 @@ def load_onnx(
 def prepared(path: Path, input_shapes: Shapes, stages: Stages) -> tuple[ir.Model, Picture | None]:
     """The model that graph and parts are made from, and how a frame becomes its input where a stage says so.
 
-    It is as read, between its stages, with the sizes of tensors of known shape as constants.
+    It is as read, between its stages, with the sizes of tensors of known shape as constants, and the others read where
+    they are used.
     """
     model = read_model(path, input_shapes=input_shapes)
     picture = add_stages(model, stages, path)
     if picture is not None or detects(stages.postprocess):
         infer_shapes(model)
     _fold_sizes(model)
+    if read_sizes_where_used(model):
+        infer_shapes(model)
     return model, picture
 
 
@@ -237,7 +241,8 @@ class _Builder:
         )
 
     def _constants(self, own: Sequence[ir.Node]) -> tuple[list[ir.Node], list[ir.Value]]:
-        """The constant nodes (in order) and the initialisers that these nodes need."""
+        """The nodes that every part has (in order) and the initialisers that these nodes need."""
+        everywhere = self.roles.constant | self.roles.size
         found, weights = set[ir.Node](), dict[ir.Value, None]()
         queue = list(own)
         while queue:
@@ -245,7 +250,7 @@ class _Builder:
                 producer = value.producer()
                 if value.is_initializer():
                     weights[value] = None
-                elif producer in self.roles.constant and producer not in found:
+                elif producer in everywhere and producer not in found:
                     found.add(producer)
                     queue.append(producer)
         return [node for node in self.model.graph if node in found], list(weights)
