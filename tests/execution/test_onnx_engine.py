@@ -9,7 +9,6 @@ import onnx
 import pytest
 
 from dnn_surgery.errors import InputError, ModelError
-from dnn_surgery.execution.chain import make_chain
 from dnn_surgery.execution.compiled import CompiledParts
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.onnx_engine import HOT_RUNS, OnnxEngine
@@ -93,17 +92,6 @@ def test_a_part_that_runs_often_is_compiled_beside(resnet18: OnnxEngine) -> None
     assert part.deviation is not None
     assert part.deviation <= TOLERANCE
     assert deviation(part(example)["layer1.1.conv2"], before["layer1.1.conv2"]) <= TOLERANCE
-
-
-def test_the_chain_covers_every_layer_once_whatever_its_length(resnet18: OnnxEngine) -> None:
-    graph = resnet18.graph
-    for most in (1, 3, 24):
-        chain = make_chain(graph, max_segments=most)
-        assert len(chain.segments) <= most
-        assert chain.steps(graph.inputs, graph.outputs) == range(len(chain.segments))
-        assert sum(segment.param_bytes for segment in chain.segments) == sum(
-            layer.param_bytes for layer in graph.layers
-        )
 
 
 def test_the_least_recently_used_goes_and_the_budget_holds() -> None:

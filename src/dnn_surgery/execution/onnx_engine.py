@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from dnn_surgery.errors import InputError, ModelError, TensorError
-from dnn_surgery.execution.chain import Chain, Segment, make_chain, part_bytes
+from dnn_surgery.execution.chain import Chain, make_chain, part_bytes
 from dnn_surgery.execution.compiled import CompiledParts, Key
 from dnn_surgery.execution.engine import Array, Engine, EngineInfo, Part, check_array
 from dnn_surgery.execution.model_cache import cached
@@ -29,6 +29,7 @@ from dnn_surgery.execution.onnx_source import PartSource
 from dnn_surgery.execution.tolerance import TOLERANCE, deviation
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.onnx_program import OnnxProgram
+from dnn_surgery.model.segments import Segment
 
 DEFAULT_BUDGET_BYTES = 256 * 2**20
 
