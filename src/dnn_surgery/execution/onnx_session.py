@@ -61,9 +61,17 @@ def choose_providers(device: str, providers: Sequence[str] | None) -> list[Provi
 
 
 def make_session(
-    model: bytes, folder: Path, *, threads: int, providers: Sequence[Provider], optimised: bool = True
+    model: bytes,
+    folder: Path,
+    *,
+    threads: int,
+    providers: Sequence[Provider],
+    optimised: bool = True,
+    packed: bool = True,
 ) -> Any:
-    """A session of a part whose weights lie in `folder`. Without `optimised` it runs every operator as written.
+    """A session of a part whose weights lie in `folder`.
+
+    Without `optimised` it runs every operator as written, its weights read from the file, as without `packed`.
 
     Raises:
         ModelError: ONNX Runtime does not take the model.
@@ -78,6 +86,8 @@ def make_session(
     # An arena of each session would keep the largest amount that its segment ever used.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
+    if not (optimised and packed):
+        options.add_session_config_entry("session.disable_prepacking", "1")
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

@@ -26,7 +26,11 @@ class PartSource:
             raise ModelError(f"the cache entry {folder} is damaged: remove it") from error
 
     def extract(self, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-        """The serialised model that computes `outputs` from `inputs`; it names the weights' file, relative to `folder`.
+        """:meth:`model`, serialised."""
+        return serialised(self.model(inputs, outputs))
+
+    def model(self, inputs: Sequence[str], outputs: Sequence[str]) -> ir.Model:
+        """The model that computes `outputs` from `inputs`; it names the weights' file, relative to `folder`.
 
         Raises:
             ModelError: the model needs more than `inputs`, such as a size of a tensor that is not given.
@@ -40,9 +44,14 @@ class PartSource:
         self._type_inputs(graph)
         part = ir.Model(graph, ir_version=self._model.ir_version)
         part.opset_imports.update(self._model.opset_imports)
-        return ir.serde.serialize_model(part).SerializeToString()
+        return part
 
     def _type_inputs(self, graph: ir.Graph) -> None:
         for value in graph.inputs:
             if value.type is None:
                 raise ModelError(f"the type of tensor {value.name!r} is not known, so no part can begin with it")
+
+
+def serialised(model: ir.Model) -> bytes:
+    """A model as ONNX Runtime takes it."""
+    return ir.serde.serialize_model(model).SerializeToString()

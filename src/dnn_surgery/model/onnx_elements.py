@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -47,20 +48,7 @@ class Known:
         if node.op_type == "Concat":
             return self._joined(node)
         first = self.elements(node.inputs[0])
-        if first is None:
-            return None
-        if node.op_type == "Cast":
-            dtype = ir.DataType(node.attributes["to"].as_int())
-            return replace(first, dtype=dtype) if dtype in _WHOLE else None
-        if node.op_type == "Identity":
-            return first
-        if node.op_type in ("Squeeze", "Unsqueeze"):
-            return _reshaped(first, node)
-        if node.op_type in ("Gather", "Slice"):
-            given = [None if value is None else _constant(value) for value in node.inputs[1:]]
-            arrays = [array for array in given if array is not None]
-            return _picked(first, node, arrays) if len(arrays) == len(given) else None
-        return None
+        return None if first is None else _changed(first, node)
 
     def _joined(self, node: ir.Node) -> Elements | None:
         parts = [None if value is None else self.elements(value) for value in node.inputs]
@@ -70,7 +58,21 @@ class Known:
         return Elements(tuple(item for part in known for item in part.items), False, known[0].dtype)
 
 
-def _constant(value: ir.Value) -> NDArray[np.generic] | None:
+def _changed(first: Elements, node: ir.Node) -> Elements | None:
+    if node.op_type == "Cast":
+        dtype = ir.DataType(node.attributes["to"].as_int())
+        return replace(first, dtype=dtype) if dtype in _WHOLE else None
+    if node.op_type == "Identity":
+        return first
+    if node.op_type in ("Squeeze", "Unsqueeze"):
+        return _reshaped(first, node)
+    if node.op_type in ("Gather", "Slice"):
+        arrays = [array for value in node.inputs[1:] if value is not None and (array := _constant(value)) is not None]
+        return _picked(first, node, arrays) if len(arrays) == len(node.inputs) - 1 else None
+    return None
+
+
+def _constant(value: ir.Value) -> NDArray[Any] | None:
     return None if value.const_value is None else value.const_value.numpy()
 
 
@@ -96,7 +98,7 @@ def _reshaped(first: Elements, node: ir.Node) -> Elements | None:
     return replace(first, is_scalar=len(shape) == 0)
 
 
-def _picked(first: Elements, node: ir.Node, given: list[NDArray[np.generic]]) -> Elements | None:
+def _picked(first: Elements, node: ir.Node, given: list[NDArray[Any]]) -> Elements | None:
     places = np.arange(len(first.items))
     if node.op_type == "Gather":
         axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0

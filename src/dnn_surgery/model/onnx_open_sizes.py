@@ -123,7 +123,8 @@ class _Rebuilding:
 
     def _copy(self, value: ir.Value) -> ir.Value | None:
         node = value.producer()
-        assert node is not None
+        if node is None:
+            return None
         if node.op_type in ("Shape", "Size") and node.inputs[0] not in self.owner.sizes.values:
             inputs: list[ir.Value | None] = list(node.inputs)
             if node.inputs[0] not in self.local:

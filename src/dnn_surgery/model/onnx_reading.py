@@ -137,6 +137,8 @@ def _check_external_data(model: ir.Model, path: Path) -> None:
             raise ModelError(f"{path}: external data of {tensor.name}: {first_line(error)}") from error
         if tensor.nbytes <= _INLINE_BYTES:
             value.const_value = ir.tensor(array.copy(), dtype=tensor.dtype, name=tensor.name)
+        del array
+        tensor.release()
 
 
 def _normalised(model: ir.Model) -> ir.Model:

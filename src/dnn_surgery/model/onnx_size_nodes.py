@@ -1,4 +1,4 @@
-"""Operators that compute from sizes alone: every part of a model can run them, if it has the tensors whose sizes count."""
+"""Operators that compute from sizes alone: every part can run them that has the tensors whose sizes they need."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ class SizeNodes:
         self.values.update(node.outputs)
         self.needs.update((value, needed) for value in node.outputs)
 
-    def travelling(
-        self, outputs: Iterable[ir.Value], reads: Mapping[ir.Node, Iterable[ir.Value]]
-    ) -> set[ir.Node]:
+    def travelling(self, outputs: Iterable[ir.Value], reads: Mapping[ir.Node, Iterable[ir.Value]]) -> set[ir.Node]:
         """Those that some part could not run: it reads what they make, and not all tensors whose sizes they need.
 
         `outputs` are the model's, `reads` what the other nodes read.

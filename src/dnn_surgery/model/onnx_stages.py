@@ -38,6 +38,9 @@ class Stages:
     postprocess: Postprocess | None = None
 
 
+NO_STAGES = Stages()
+
+
 def add_stages(model: ir.Model, stages: Stages, path: Path) -> Picture | None:
     """Puts the stages around the model in `path`; how a frame becomes its input, where a stage reads one.
 

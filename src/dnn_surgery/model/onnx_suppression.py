@@ -28,9 +28,7 @@ class Operators(Protocol):
         """A constant."""
 
 
-def suppression(
-    make: Operators, raw: ir.Value, shape: Sequence[int | None], postprocess: Postprocess
-) -> ir.Value:
+def suppression(make: Operators, raw: ir.Value, shape: Sequence[int | None], postprocess: Postprocess) -> ir.Value:
     """The value [N, detections, 6] for the raw output of a YOLO network; see :class:`Postprocess` for the columns."""
     boxes_first = detection_format(shape) == "boxes-first"
     rows = make("Cast", raw, to=ir.DataType.FLOAT)
@@ -48,7 +46,10 @@ def suppression(
     confidence, order = make.several("TopK", 2, likeliest, count, axis=-1)
     classes = make("GatherElements", which, order, axis=1)
     low, high = _corners(make, _rows(make, _columns(make, rows, 0, 4), order, 4))
-    kept = _kept(make, low, high, confidence, classes, _classes(values, boxes_first), postprocess)
+    sure = _sure(make, confidence, postprocess.confidence)
+    # A format is only recognised by this number, so it is known.
+    scored = _own_scores(make, sure, classes, (values or 0) - (4 if boxes_first else 5))
+    kept = _kept(make, (low, high), sure, scored, postprocess)
 
     count = _at_most(make, confidence, None if anchors is None else min(anchors, CANDIDATES), DETECTIONS)
     best, places = make.several("TopK", 2, kept, count, axis=-1)
@@ -61,27 +62,18 @@ def suppression(
     return make("Concat", _columns(make, chosen, 0, 4), best, _columns(make, chosen, 4), axis=2)
 
 
-def _classes(values: int | None, boxes_first: bool) -> int | None:
-    return None if values is None else values - (4 if boxes_first else 5)
+def _own_scores(make: Operators, sure: ir.Value, classes: ir.Value, count: int) -> ir.Value:
+    """[N, classes, K]: each box competes in its own class alone, so its score is zero in all others."""
+    numbers, row = make.constant(np.arange(count).reshape(1, -1, 1)), make.constant([0, 1, -1])
+    own = make("Cast", make("Equal", make("Reshape", classes, row), numbers), to=ir.DataType.FLOAT)
+    return make("Mul", make("Reshape", sure, row), own)
 
 
 def _kept(
-    make: Operators,
-    low: ir.Value,
-    high: ir.Value,
-    confidence: ir.Value,
-    classes: ir.Value,
-    known: int | None,
-    postprocess: Postprocess,
+    make: Operators, corners: tuple[ir.Value, ir.Value], sure: ir.Value, scores: ir.Value, postprocess: Postprocess
 ) -> ir.Value:
     """The confidence [N, K] of each box that stays, else 0."""
-    unsure = make("Less", confidence, make.constant(postprocess.confidence, np.float32))
-    sure = make("Mul", confidence, make("Cast", make("Not", unsure), to=ir.DataType.FLOAT))
-    # Each box competes in its own class alone: one row of scores a class, zero in all others.
-    numbers = make.constant(np.arange(known).reshape(1, -1, 1))
-    row = make.constant([0, 1, -1])
-    own = make("Cast", make("Equal", make("Reshape", classes, row), numbers), to=ir.DataType.FLOAT)
-    scores = make("Mul", make("Reshape", sure, row), own)
+    low, high = corners
     # Sides below nothing have no area, here as in PyTorch's stage; the operator would take their other corner.
     boxes = make("Concat", low, make("Max", low, high), axis=2)
     most, iou = make.constant([CANDIDATES]), make.constant([postprocess.iou], np.float32)
@@ -89,6 +81,11 @@ def _kept(
     places = make("Gather", chosen, make.constant([0, 2]), axis=1)
     nothing = make("ConstantOfShape", make("Shape", sure))
     return make("ScatterND", nothing, places, make("GatherND", sure, places))
+
+
+def _sure(make: Operators, confidence: ir.Value, least: float) -> ir.Value:
+    unsure = make("Less", confidence, make.constant(least, np.float32))
+    return make("Mul", confidence, make("Cast", make("Not", unsure), to=ir.DataType.FLOAT))
 
 
 def _corners(make: Operators, boxes: ir.Value) -> tuple[ir.Value, ir.Value]:

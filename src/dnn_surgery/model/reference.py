@@ -56,7 +56,11 @@ def load_model(
     """
     suffix = Path(ref).suffix.lower()
     if suffix == ".onnx":
-        graph = _load_onnx(Path(ref), weights, classes, input_shapes, preprocess, postprocess)
+        if weights is not None:
+            raise WeightsError(f"{ref} brings its own weights; {weights} cannot be put into it")
+        if classes is not None:
+            raise ModelError(f"classes can be chosen for a model of the zoo, not for {ref}")
+        graph = _load_onnx(Path(ref), input_shapes, preprocess, postprocess)
         return with_postprocess(with_picture(graph), postprocess, suppressed=detects(postprocess))
     if input_shapes:
         raise ModelError(f"input shapes can be chosen for an .onnx file, not for {ref}")
@@ -87,16 +91,10 @@ def load_model(
 
 def _load_onnx(
     path: Path,
-    weights: str | Path | None,
-    classes: int | None,
     input_shapes: Mapping[str, Sequence[int]] | None,
     preprocess: Preprocess | None,
     postprocess: Postprocess | None,
 ) -> ModelGraph:
-    if weights is not None:
-        raise WeightsError(f"{path} brings its own weights; {weights} cannot be put into it")
-    if classes is not None:
-        raise ModelError(f"classes can be chosen for a model of the zoo, not for {path}")
     try:
         from dnn_surgery.model.onnx_graph import load_onnx
     except ImportError as error:
