@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
@@ -108,13 +109,18 @@ def _peak_of(command: list[str], home: Path) -> int:
 
 
 def _peak(process: subprocess.Popen[str]) -> int:
-    """Bytes that a process held at most; waits for its end."""
-    _lines(process).read()
-    _, code, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(code)
+    """Bytes that a process held at most; waits for its end.
+
+    Asked again and again, because what is known of it after its end counts the process that it was forked from.
+    """
+    peak = 0
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+        peak = max(peak, _field(status, "VmHWM")) if "VmHWM" in status else peak
+        time.sleep(0.02)
     if process.returncode:
         raise RuntimeError(f"{process.args!r} failed with {process.returncode}")
-    return usage.ru_maxrss * 1024
+    return peak
 
 
 def _lines(process: subprocess.Popen[str]) -> IO[str]:

@@ -164,7 +164,7 @@ class OnnxEngine(Engine):
             self.source.folder,
             threads=self._threads,
             providers=self._providers,
-            packed=is_worth_packing(model.graph),
+            shared=None if is_worth_packing(model.graph) else self.source.mapped(model),
         )
         results = session.run(list(made), {name: reference[name] for name in inputs})
         found = {name: deviation(value, reference[name]) for name, value in zip(made, results, strict=True)}

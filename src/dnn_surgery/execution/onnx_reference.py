@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dnn_surgery.execution.chain import make_chain
 from dnn_surgery.execution.engine import Array
 from dnn_surgery.execution.onnx_session import make_session
-from dnn_surgery.execution.onnx_source import PartSource
+from dnn_surgery.execution.onnx_source import PartSource, serialised
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.onnx_program import OnnxProgram
 from dnn_surgery.model.segments import Segment
@@ -65,12 +65,14 @@ def make_reference(
     if isinstance(program, OnnxProgram):
 
         def compute(inputs: Sequence[str], outputs: Sequence[str], tensors: Mapping[str, Array]) -> dict[str, Array]:
+            model = source.model(inputs, outputs)
             session = make_session(
-                source.extract(inputs, outputs),
+                serialised(model),
                 source.folder,
                 threads=threads,
                 providers=["CPUExecutionProvider"],
                 optimised=False,
+                shared=source.mapped(model, more=False),
             )
             return dict(zip(outputs, session.run(list(outputs), dict(tensors)), strict=True))
 

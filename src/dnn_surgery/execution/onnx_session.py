@@ -67,11 +67,12 @@ def make_session(
     threads: int,
     providers: Sequence[Provider],
     optimised: bool = True,
-    packed: bool = True,
+    shared: Mapping[str, Any] | None = None,
 ) -> Any:
-    """A session of a part whose weights lie in `folder`.
+    """A session of a part whose weights lie in `folder`. Without `optimised` it runs every operator as written.
 
-    Without `optimised` it runs every operator as written, its weights read from the file, as without `packed`.
+    Where weights are `shared`, they are used as they lie there, and no others are re-ordered for the kernels either;
+    whoever calls keeps them as long as the session.
 
     Raises:
         ModelError: ONNX Runtime does not take the model.
@@ -86,8 +87,10 @@ def make_session(
     # An arena of each session would keep the largest amount that its segment ever used.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
-    if not (optimised and packed):
+    if shared is not None or not optimised:
         options.add_session_config_entry("session.disable_prepacking", "1")
+    for name, value in (shared or {}).items():
+        options.add_initializer(name, value)
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
