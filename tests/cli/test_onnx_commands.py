@@ -1,4 +1,4 @@
-"""ONNX Runtime over a real socket: ONNX files served and cut, with stages and without, and another engine on each side."""
+"""ONNX Runtime over a real socket: ONNX files served and cut, with stages or without; another engine on each side."""
 
 from __future__ import annotations
 
@@ -143,9 +143,7 @@ def test_a_cut_that_is_not_compiled_is_finished_at_the_edge_until_it_is(tmp_path
     with serving(str(path), "--threads", "1", "--port", "0", "--json") as server:
         boundary = engine.part(graph.inputs, graph.boundary(inside))(x)
         with (
-            InferenceClient(
-                server.event["address"], model_name=graph.name, fingerprint=graph.fingerprint
-            ) as client,
+            InferenceClient(server.event["address"], model_name=graph.name, fingerprint=graph.fingerprint) as client,
             pytest.raises(SurgeryError, match="is being compiled; ask again"),
         ):
             client.infer(boundary)

@@ -24,7 +24,7 @@ from dnn_surgery.model.detections import STEPS, Detections
 from dnn_surgery.model.graph import ModelGraph, Picture
 from dnn_surgery.model.normalisation import PreprocessStage
 from dnn_surgery.model.postprocess import DETECTIONS, Postprocess
-from dnn_surgery.model.preprocess import Preprocess
+from dnn_surgery.model.preprocess import Preprocess, Triple
 from dnn_surgery.model.reference import load_model
 from tests.evaluation.pictures import IMAGENET
 from tests.model.test_detections import SUPPRESSED, TASK, chain, random_output
@@ -59,7 +59,7 @@ def run_whole(graph: ModelGraph, array: Array) -> Array:
 @pytest.mark.parametrize("color", ["rgb", "bgr"])
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 @pytest.mark.parametrize(
-    ("scale", "mean", "std"),
+    "values",
     [
         (1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         (1.0, (127.0, 128.0, 129.0), (60.0, 61.0, 62.0)),
@@ -67,14 +67,9 @@ def run_whole(graph: ModelGraph, array: Array) -> Array:
     ],
 )
 def test_the_network_reads_what_pytorch_s_stage_makes_to_the_bit(
-    color: str,
-    layout: str,
-    scale: float,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    tmp_path: Path,
+    color: str, layout: str, values: tuple[float, Triple, Triple], tmp_path: Path
 ) -> None:
-    does = Preprocess("stretch", (5, 7), scale, mean, std, color, layout)
+    does = Preprocess("stretch", (5, 7), *values, color, layout)
     path = passing(tmp_path, ["N", 3, "H", "W"] if layout == "nchw" else ["N", "H", "W", 3])
     graph = load_model(path, preprocess=does)
     assert graph.picture == Picture("picture", 5, 7, "stretch")
@@ -218,26 +213,26 @@ def test_names_of_the_file_are_not_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "options", "preprocess", "postprocess", "message"),
+    ("shape", "options", "stages", "message"),
     [
-        ([1, 5, 4, 4], {}, Preprocess(), None, r"layout nchw needs an input \[N, 3, H, W\], the model reads"),
-        ([1, 3, 4, 4], {}, Preprocess(size=(5, 5)), None, "size is 5 x 5, the model reads 4 x 4"),
-        ([1, 3, 4, 4], {"kind": TensorProto.UINT8}, Preprocess(), None, "reads pictures already"),
-        ([1, 3, 4, 4], {"kind": TensorProto.INT64}, Preprocess(), None, "makes floating-point pictures"),
-        ([1, 3, 4, 4], {"opset": 9}, Preprocess(), None, "is of opset 9; preprocess and detect need 11 or newer"),
-        ([1, 3, 4, 4], {}, None, TASK, r"task detect needs an output .* makes \[1, 3, 4, 4\]"),
+        ([1, 5, 4, 4], {}, (Preprocess(), None), r"layout nchw needs an input \[N, 3, H, W\], the model reads"),
+        ([1, 3, 4, 4], {}, (Preprocess(size=(5, 5)), None), "size is 5 x 5, the model reads 4 x 4"),
+        ([1, 3, 4, 4], {"kind": TensorProto.UINT8}, (Preprocess(), None), "reads pictures already"),
+        ([1, 3, 4, 4], {"kind": TensorProto.INT64}, (Preprocess(), None), "makes floating-point pictures"),
+        ([1, 3, 4, 4], {"opset": 9}, (Preprocess(), None), "is of opset 9; preprocess and detect need 11 or newer"),
+        ([1, 3, 4, 4], {}, (None, TASK), r"task detect needs an output .* makes \[1, 3, 4, 4\]"),
     ],
 )
 def test_what_does_not_fit_is_one_line(
     shape: list[int | str],
     options: dict[str, int],
-    preprocess: Preprocess | None,
-    postprocess: Postprocess | None,
+    stages: tuple[Preprocess | None, Postprocess | None],
     message: str,
     tmp_path: Path,
 ) -> None:
+    path = passing(tmp_path, shape, None, **options)
     with pytest.raises(ModelError, match=message) as caught:
-        load_model(passing(tmp_path, shape, **options), preprocess=preprocess, postprocess=postprocess)
+        load_model(path, preprocess=stages[0], postprocess=stages[1])
     assert "\n" not in str(caught.value)
 
 
