@@ -18,7 +18,7 @@ SMALL = 12
 # torch's own exporter has no decomposition for an operator of these.
 NOT_EXPORTABLE = {"swin": "cannot be exported to ONNX"}
 
-QUICK = ("lstm", "vit", "mobilenetv2")
+QUICK = ("lstm", "vit")
 
 
 @pytest.fixture(autouse=True, scope="module")
