@@ -17,6 +17,7 @@ from dnn_surgery.cloud.server import CloudServer
 from dnn_surgery.cloud.tokens import TokenFile
 from dnn_surgery.errors import CertificateError, InputError, UnauthenticatedError, UnreachableError
 from dnn_surgery.execution.engine import Array, Engine
+from dnn_surgery.network.shaping import ShapedLink
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.client import InferenceClient
 from dnn_surgery.protocol.credentials import Credentials
@@ -73,6 +74,17 @@ def test_tls_answers_are_the_same_to_the_bit(
     ):
         assert_equal(dict(client.infer(inputs).tensors), expected)
         assert_equal(dict(client.infer_async(inputs).result().tensors), expected)
+
+
+def test_a_link_with_a_long_way_carries_the_handshake(
+    engine: Engine, keys: Keys, inputs: dict[str, Array], expected: dict[str, Array]
+) -> None:
+    with (
+        CloudServer(engine, tls=tls(keys.server)) as server,
+        ShapedLink(server.address, up_bps=1e8, delay_s=0.2) as link,
+        InferenceClient(link.address, model_name=NAME, credentials=Credentials(ca=keys.authority.cert)) as client,
+    ):
+        assert_equal(dict(client.infer(inputs).tensors), expected)
 
 
 @pytest.mark.parametrize(

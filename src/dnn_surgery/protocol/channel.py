@@ -33,7 +33,8 @@ def client_options(address: Address, *, max_message_bytes: int) -> Options:
     return (
         *_message_limits(max_message_bytes),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        # The least that an attempt is given: TLS takes three round trips, and TCP itself asks again after a second.
+        ("grpc.min_reconnect_backoff_ms", 3000),
         ("grpc.max_reconnect_backoff_ms", 500),
         # Otherwise channels to one address share a connection, and with it one client's backoff and flow control.
         ("grpc.use_local_subchannel_pool", 1),
