@@ -25,10 +25,9 @@ from dnn_surgery.protocol.dataplane import (
     InferRequest,
     ModelDescription,
     ServerDescription,
-    TensorDescription,
     WireTensor,
 )
-from dnn_surgery.protocol.datatypes import to_dtype
+from dnn_surgery.protocol.descriptions import read_model_metadata, read_server_metadata
 from dnn_surgery.protocol.messages import encode_request, encoded_tensor, wire_tensor
 from dnn_surgery.protocol.pending import InferenceReply, PendingReply, call_error
 from dnn_surgery.protocol.stubs import open_inference_pb2 as oip
@@ -180,8 +179,7 @@ class InferenceClient:
 
     def server_metadata(self, *, timeout_s: float | None = None) -> ServerDescription:
         """Name, version and extensions of the server."""
-        reply = self._call(methods.SERVER_METADATA, oip.ServerMetadataRequest(), timeout_s)
-        return ServerDescription(name=reply.name, version=reply.version, extensions=tuple(reply.extensions))
+        return read_server_metadata(self._call(methods.SERVER_METADATA, oip.ServerMetadataRequest(), timeout_s))
 
     def model_metadata(self, *, timeout_s: float | None = None) -> ModelDescription:
         """What the model takes and gives as a whole.
@@ -190,14 +188,7 @@ class InferenceClient:
             UnknownModelError: the server serves no such model.
         """
         request = oip.ModelMetadataRequest(name=self.model_name)
-        reply = self._call(methods.MODEL_METADATA, request, timeout_s)
-        return ModelDescription(
-            name=reply.name,
-            versions=tuple(reply.versions),
-            platform=reply.platform,
-            inputs=tuple(_description(tensor) for tensor in reply.inputs),
-            outputs=tuple(_description(tensor) for tensor in reply.outputs),
-        )
+        return read_model_metadata(self._call(methods.MODEL_METADATA, request, timeout_s))
 
     def fetch_profile(self, *, timeout_s: float = PROFILE_TIMEOUT_S) -> Profile:
         """What the model costs on the server; the server measures it first, unless it has.
@@ -269,11 +260,3 @@ def _tensor(name: str, value: Array | Payload, codec: str | None) -> WireTensor:
     if codec is None or codec == "raw":
         return wire_tensor(name, value)
     return encoded_tensor(name, codecs.encode(codec, value), codec)
-
-
-def _description(tensor: oip.ModelMetadataResponse.TensorMetadata) -> TensorDescription:
-    return TensorDescription(
-        name=tensor.name,
-        dtype=to_dtype(tensor.datatype, tensor.name),
-        shape=tuple(None if size < 0 else size for size in tensor.shape),
-    )

@@ -1,9 +1,9 @@
-"""What a server says of itself and of its models, as messages of the protocol."""
+"""What a server says of itself and of its models, as messages of the protocol and back."""
 
 from __future__ import annotations
 
 from dnn_surgery.protocol.dataplane import ModelDescription, ServerDescription, TensorDescription
-from dnn_surgery.protocol.datatypes import to_datatype
+from dnn_surgery.protocol.datatypes import to_datatype, to_dtype
 from dnn_surgery.protocol.stubs import open_inference_pb2 as oip
 
 
@@ -20,6 +20,26 @@ def model_metadata(model: ModelDescription) -> oip.ModelMetadataResponse:
         platform=model.platform,
         inputs=[_metadata(tensor) for tensor in model.inputs],
         outputs=[_metadata(tensor) for tensor in model.outputs],
+    )
+
+
+def read_server_metadata(message: oip.ServerMetadataResponse) -> ServerDescription:
+    """The reverse of :func:`server_metadata`."""
+    return ServerDescription(name=message.name, version=message.version, extensions=tuple(message.extensions))
+
+
+def read_model_metadata(message: oip.ModelMetadataResponse) -> ModelDescription:
+    """The reverse of :func:`model_metadata`.
+
+    Raises:
+        TensorError: a datatype is none of the protocol's.
+    """
+    return ModelDescription(
+        name=message.name,
+        versions=tuple(message.versions),
+        platform=message.platform,
+        inputs=tuple(_description(tensor) for tensor in message.inputs),
+        outputs=tuple(_description(tensor) for tensor in message.outputs),
     )
 
 
@@ -52,3 +72,11 @@ def _data_type(tensor: TensorDescription) -> str:
 
 def _shape(tensor: TensorDescription) -> list[int]:
     return [-1 if size is None else size for size in tensor.shape]
+
+
+def _description(tensor: oip.ModelMetadataResponse.TensorMetadata) -> TensorDescription:
+    return TensorDescription(
+        name=tensor.name,
+        dtype=to_dtype(tensor.datatype, tensor.name),
+        shape=tuple(None if size < 0 else size for size in tensor.shape),
+    )
