@@ -31,7 +31,7 @@ def ask_many(client: InferenceClient, count: int, inputs: dict[str, Array], expe
                 one.result()
 
 
-@pytest.mark.parametrize(("warm_up", "count"), [(2_000, 4_000), pytest.param(10_000, 50_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("warm_up", "count"), [(1_000, 2_500), pytest.param(10_000, 50_000, marks=pytest.mark.slow)])
 def test_memory_stays_flat(warm_up: int, count: int, inputs: dict[str, Array], expected: dict[str, Array]) -> None:
     arguments = (FACTORY, "--trust-model", "--device", "cpu", "--threads", "1", "--port", "0", "--json")
     with (
