@@ -28,6 +28,7 @@ class VideoWriter:
         self._av, self._path = av, path
         try:
             self._container = av.open(str(path), "w")
+            path.touch()  # PyAV opens it only when the first frame comes
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{path}: cannot write a video: {getattr(error, 'strerror', None) or error}") from error
         self._stream: Any = None
