@@ -12,11 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="a model's costs here, once for each model (default: measured when first asked for)",
     )
+    parser.add_argument(
+        "--iperf3", type=int, nargs="?", const=5201, metavar="PORT", help="start an iperf3 server beside it (5201)"
+    )
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
     parser.add_argument("--json", action="store_true", help="print a JSON line once the server listens")
     add_serving_arguments(parser)
@@ -65,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     from dnn_surgery.cli.logs import set_up_logging
     from dnn_surgery.cli.model_arguments import fill_from_configuration
     from dnn_surgery.cli.serving_arguments import server_options
+    from dnn_surgery.cli.signals import until_signalled
+    from dnn_surgery.cloud.iperf3 import iperf3_server
     from dnn_surgery.cloud.listening import check_exposure, check_listen
     from dnn_surgery.profiling.profile import Profile
 
@@ -85,8 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
     profiles = [Profile.load(path) for path in arguments.profile or ()]
     engines = _engines(arguments)
     with ExitStack() as stack:
-        signalled = stack.enter_context(_until_signalled())
+        signalled = stack.enter_context(until_signalled())
         server, metrics = _serve(stack, arguments, engines, address=str(address), profile=profiles, **options)
+        if arguments.iperf3 is not None:
+            stack.enter_context(iperf3_server(arguments.iperf3))
         if arguments.config is not None and address.loopback:
             print(
                 f"dnn-surgery: notice: {server.address} is reached from this machine only; devices elsewhere need "
@@ -168,25 +172,3 @@ def _listening(server: CloudServer, graphs: list[ModelGraph], metrics: str | Non
         return json.dumps(event)
     models = ", ".join(f"{graph.name} (fingerprint {graph.fingerprint[:12]})" for graph in graphs)
     return f"serving {models} at {server.address}; Ctrl-C ends it"
-
-
-@contextmanager
-def _until_signalled() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one has its usual effect."""
-    signalled = threading.Event()
-    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
-
-    def restore() -> None:
-        for number, handler in before:
-            signal.signal(number, handler)
-
-    def note(_: int, __: object) -> None:
-        signalled.set()
-        restore()
-
-    for number, _ in before:
-        signal.signal(number, note)
-    try:
-        yield signalled
-    finally:
-        restore()
