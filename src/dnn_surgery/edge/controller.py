@@ -1,0 +1,199 @@
+"""Which plan the next frame takes: belief about the link and loads in, a decision with its reason out.
+
+Pure: no clock, no sockets; the device's run time and the simulation use the very same object. The rule, in order:
+
+1. nothing known of the link: stay at the edge (or where one is) and ask for a probe, never a blind jump;
+2. of all plans whose parts are ready take the one that is best at the belief and the loads - if it beats the present one by
+   more than a margin that grows with doubt, and the last change is not too fresh;
+3. a better plan that is not ready is named, so that it can be compiled;
+4. where the link may well be so good that another plan would win, ask for a probe.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnn_surgery.network.estimator import LinkBelief
+from dnn_surgery.planning.frontier import Frontier, Stages
+from dnn_surgery.planning.goal import Goal
+from dnn_surgery.planning.link import Link
+from dnn_surgery.planning.plan import Objective, Plan
+from dnn_surgery.planning.score import Verdict
+from dnn_surgery.planning.structure import Floats
+from dnn_surgery.planning.ties import TIE
+from dnn_surgery.units import format_bandwidth, format_duration
+
+_SLOWEST_BPS, _FASTEST_BPS = 1.0, 1e12
+_UNKNOWN = Link(_SLOWEST_BPS)
+
+
+@dataclass(frozen=True)
+class Loads:
+    """By what factor each side is slower now than its profile says: `edge` measured here, `cloud` as it reports."""
+
+    edge: float = 1.0
+    cloud: float = 1.0
+
+
+@dataclass(frozen=True)
+class ControllerSettings:
+    """How reluctant the controller is.
+
+    A change must gain `margin` of the present plan's cost, and `doubt` more for a belief of confidence 0. For `hold_s`
+    after a change, a gain must be `hold_factor` times that. `spread` is the relative half-width of the random factor on
+    margin and hold that each controller draws for each change, so that a fleet does not move as one.
+    A probe is asked for when the belief is older than `stale_s` and the link may be good enough for another plan.
+    """
+
+    margin: float = 0.02
+    doubt: float = 0.05
+    hold_s: float = 1.0
+    hold_factor: float = 3.0
+    spread: float = 0.5
+    caution: float = 0.5
+    stale_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with the next frame, and why.
+
+    `changed`: another plan than for the frame before. `probe`: more evidence about the link is wanted first. `wanted`: a
+    better plan whose parts are not compiled yet.
+    """
+
+    plan: Plan
+    changed: bool
+    reason: str
+    probe: bool = False
+    wanted: Plan | None = None
+
+
+class Controller:
+    """Decides for one device and one model.
+
+    Args:
+        frontier: all plans that may be the best.
+        objective: what is made least (``latency`` or ``throughput``). rate_hz: only plans that keep up, if any does.
+        settings: how reluctant to be. rng: where the random part of that reluctance comes from; none without it.
+    """
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        *,
+        objective: Objective = "latency",
+        rate_hz: float | None = None,
+        settings: ControllerSettings | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._frontier, self._settings, self._rng = frontier, settings or ControllerSettings(), rng
+        self._objective, self._rate_hz = objective, rate_hz
+        Goal(objective, rate_hz)  # checks them once, not for every frame
+        self._row: int | None = None
+        self._changed_s = -math.inf
+        self._factor = 1.0
+        self._draw()
+
+    def decide(
+        self,
+        now_s: float,
+        belief: LinkBelief | None,
+        loads: Loads | None = None,
+        is_ready: Callable[[Plan], bool] = lambda _: True,
+    ) -> Decision:
+        """The plan for a frame that is taken at `now_s`."""
+        loads = loads or Loads()
+        goal = Goal(self._objective, self._rate_hz, loads.edge, loads.cloud)
+        if belief is None:
+            return self._without_belief(now_s, goal, is_ready)
+        link = self._cautious(belief)
+        cost = self._cost(self._frontier.stages(link, goal), goal)
+        best = int(cost.argmin())
+        row, wanted = best, None
+        plan = self._plan(best, link, goal)
+        if not is_ready(plan):
+            wanted = plan
+            row = self._ready_row(cost, link, goal, is_ready)
+            plan = self._plan(row, link, goal)
+        seen = f"{format_bandwidth(belief.bandwidth_bps)}, round trip {format_duration(belief.rtt_s)}"
+        probe = self._probe_pays(belief, goal, row)
+        present = self._row
+        if present is None or not is_ready(self._plan(present, link, goal)):
+            return self._change(now_s, row, plan, f"the best plan at {seen}", probe, wanted)
+        if row == present:
+            return Decision(plan, False, f"still the best plan at {seen}", probe, wanted)
+        gain = 1.0 - float(cost[row] / cost[present]) if math.isfinite(cost[present]) else 1.0
+        needed = self._needed(now_s, belief)
+        if gain > needed:
+            return self._change(now_s, row, plan, f"{gain:.0%} better at {seen}", probe, wanted)
+        reason = (
+            f"another plan would be {gain:.1%} better at {seen}, less than the {needed:.1%} that a change must gain"
+        )
+        return Decision(self._plan(present, link, goal), False, reason, probe, wanted)
+
+    def _without_belief(self, now_s: float, goal: Goal, is_ready: Callable[[Plan], bool]) -> Decision:
+        if self._row is not None and is_ready(plan := self._plan(self._row, _UNKNOWN, goal)):
+            return Decision(plan, False, "nothing is known of the link yet: no change without evidence", True)
+        cost = self._cost(self._frontier.stages(_UNKNOWN, goal), goal)
+        row = self._ready_row(cost, _UNKNOWN, goal, is_ready)
+        plan = self._plan(row, _UNKNOWN, goal)
+        return self._change(
+            now_s, row, plan, "nothing is known of the link yet: as little as possible is sent", True, None
+        )
+
+    def _change(self, now_s: float, row: int, plan: Plan, reason: str, probe: bool, wanted: Plan | None) -> Decision:
+        changed = row != self._row
+        if changed:
+            self._changed_s = now_s
+            self._draw()
+        self._row = row
+        return Decision(plan, changed, reason, probe, wanted)
+
+    def _draw(self) -> None:
+        if self._rng is not None:
+            self._factor = 1.0 + self._settings.spread * self._rng.uniform(-1.0, 1.0)
+
+    def _needed(self, now_s: float, belief: LinkBelief) -> float:
+        settings = self._settings
+        needed = self._factor * (settings.margin + settings.doubt * (1.0 - belief.confidence))
+        return needed * settings.hold_factor if now_s - self._changed_s < self._factor * settings.hold_s else needed
+
+    def _cautious(self, belief: LinkBelief) -> Link:
+        """The link whose transfer times are what is to be expected: E[1 / B] of a log-normal belief."""
+        doubt = math.exp(-self._settings.caution * belief.deviation**2)
+        return Link(_within(belief.bandwidth_bps * doubt), belief.rtt_s + belief.startup_s)
+
+    def _probe_pays(self, belief: LinkBelief, goal: Goal, row: int) -> bool:
+        """Whether a stale belief leaves it open that another plan would win clearly."""
+        if belief.age_s < self._factor * self._settings.stale_s:
+            return False
+        link = Link(_within(belief.high_bps), belief.rtt_s)
+        cost = self._cost(self._frontier.stages(link, goal), goal)
+        return bool(cost.min() < cost[row] * (1 - self._settings.margin))
+
+    def _ready_row(self, cost: Floats, link: Link, goal: Goal, is_ready: Callable[[Plan], bool]) -> int:
+        for row in np.argsort(cost, kind="stable").tolist():
+            if is_ready(self._plan(row, link, goal)):
+                return int(row)
+        raise RuntimeError("no plan is ready")
+
+    def _cost(self, stages: Stages, goal: Goal) -> Floats:
+        """The objective of every row; infinite for rows that do not keep up with the rate, where any does."""
+        value, _ = self._frontier.values(stages, goal)
+        if goal.rate_hz is None:
+            return value
+        keeps_up = stages.bottleneck_s <= (1 + TIE) / goal.rate_hz
+        return np.where(keeps_up, value, np.inf) if keeps_up.any() else stages.bottleneck_s
+
+    def _plan(self, row: int, link: Link, goal: Goal) -> Plan:
+        return self._frontier.row(row, link, goal, Verdict(goal.objective, "exact"))
+
+
+def _within(bandwidth_bps: float) -> float:
+    return min(max(bandwidth_bps, _SLOWEST_BPS), _FASTEST_BPS)
