@@ -64,9 +64,9 @@ class ControllerSettings:
     margin: float = 0.02
     doubt: float = 0.05
     hold_s: float = 2.0
-    hold_factor: float = 1.5
+    hold_factor: float = 2.0
     spread: float = 0.5
-    stale_s: float = 1.3
+    stale_s: float = 1.0
     probe_worth: float = 0.02
 
 

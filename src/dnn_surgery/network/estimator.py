@@ -80,13 +80,13 @@ class EstimatorSettings:
 
     slow_s: float = 50.0
     fast_s: float = 1.6
-    slow: float = 0.5
+    slow: float = 0.4
     fast: float = 0.3
-    level_per_s: float = 0.001
-    noise: float = 0.2
+    level_per_s: float = 0.002
+    noise: float = 0.15
     scale: float = 0.6
     scale_weight: float = 3.0
-    scale_memory: float = 30.0
+    scale_memory: float = 20.0
     least_scale: float = 0.002
     gate: float = 5.0
     step: float = 2.0
