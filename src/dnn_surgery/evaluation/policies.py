@@ -37,7 +37,9 @@ _SLOWEST_BPS = 1.0
 class Deaf:
     """What every policy does with evidence by default: nothing."""
 
-    probe_bytes = PROBE_BYTES
+    def probe_bytes(self, now_s: float) -> int:  # noqa: ARG002
+        """Twenty packets."""
+        return PROBE_BYTES
 
     def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
         """Not listened to."""
@@ -69,6 +71,10 @@ class Listening(Deaf):
 
     def __init__(self, estimator: LinkEstimator | None = None) -> None:
         self.estimator = estimator or LinkEstimator()
+
+    def probe_bytes(self, now_s: float) -> int:
+        """As the estimator says."""
+        return self.estimator.probe_bytes(now_s)
 
     def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
         """To the estimator."""

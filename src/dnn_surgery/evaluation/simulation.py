@@ -77,7 +77,8 @@ class Choice(NamedTuple):
 class Policy(Protocol):
     """Decides for every frame. All seconds are of the simulation's clock."""
 
-    probe_bytes: int
+    def probe_bytes(self, now_s: float) -> int:
+        """How much to upload as a probe."""
 
     def choose(self, status: Status) -> Choice:
         """The plan of the frame that begins now."""
@@ -378,7 +379,7 @@ class _Simulation:
     def _probe(self) -> None:
         if self._on_link is not None or self._probing:
             return
-        begun_s, size_bytes = self.now_s, self.policy.probe_bytes
+        begun_s, size_bytes = self.now_s, self.policy.probe_bytes(self.now_s)
         idle_s = self.now_s - self._link_used_s
         end_s = self._upload(size_bytes, idle_s)
         seconds = min(end_s - self.now_s, self.scenario.deadline_s)

@@ -35,6 +35,8 @@ Z90 = 1.6449
 
 _IDLE_FULL_S = 1.0
 _LEAST_S = 1e-5
+_AT_LEAST = 1.5  # what did not end within a time is taken to need half as much again
+_PROBE_S, _LEAST_PROBE_BYTES, _MOST_PROBE_BYTES = 0.5, 3_000, 30_000
 _BLUR = 0.02  # of a call's seconds: how well two calls of one kind repeat at best
 _LEVEL, _SLOW, _FAST, _START = range(4)
 
@@ -138,6 +140,13 @@ class LinkEstimator:
         """Whether a ping between two frames would help to tell the round trip from the rate."""
         return now_s - self._pinged_s >= (self._settings.ping_every_s if len(self._pings) >= 3 else 0.5)
 
+    def probe_bytes(self, now_s: float) -> int:
+        """How much to upload as a probe: twenty packets, or what is believed to take half a second if that is less."""
+        belief = self.belief(now_s)
+        if belief is None:
+            return _MOST_PROBE_BYTES
+        return round(min(max(_PROBE_S * belief.bandwidth_bps / 8, _LEAST_PROBE_BYTES), _MOST_PROBE_BYTES))
+
     def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float = 0.0) -> None:
         """One upload and its tiny reply took `seconds`, the server's queue and compute seconds already taken out.
 
@@ -162,13 +171,13 @@ class LinkEstimator:
         The upload would have taken longer, so it is evidence only where the link was thought to be faster. What kind of
         failure it was is not known, so the belief becomes wider in any case.
         """
+        if size_bytes > self._settings.tiny_bytes and seconds > 0:
+            seen = _Seen(math.log(_AT_LEAST * seconds / (8 * size_bytes)), 8.0 * size_bytes, 0.0)
+            if self._state is None or seen.log_bit_s > self._expected(seen)[0]:
+                self._learn(seen, now_s)
         if self._state is None:
             return
         self._walk(now_s)
-        if size_bytes > self._settings.tiny_bytes and seconds > 0:
-            seen = _Seen(math.log(1.5 * seconds / (8 * size_bytes)), 8.0 * size_bytes, 0.0)
-            if seen.log_bit_s > self._expected(seen)[0]:
-                self._learn(seen, now_s)
         self._covariance[_FAST, _FAST] += self._settings.fast
 
     def belief(self, now_s: float, *, under_way: tuple[float, float] | None = None) -> LinkBelief | None:
