@@ -27,7 +27,7 @@ from dnn_surgery.errors import InputError
 from dnn_surgery.planning import Link, Plan, Problem
 
 PING_BYTES = 64
-_FIRST_PINGS = 3
+_FIRST_PINGS, _FIRST_PROBES = 3, 3
 IDLE_FULL_S = 1.0
 FinishedBy = Literal["edge", "cloud", "local", "skipped"]
 Overload = Literal["skip", "block"]
@@ -224,9 +224,7 @@ class _Simulation:
         self.now_s = self.scenario.start_s
         if self.scenario.frames:
             self._connect()
-        while self._events:
-            self.now_s, _, happen = heapq.heappop(self._events)
-            happen()
+            self._happen()
         given_s = -math.inf
         for frame in self._frames:
             if frame.finished_by != "skipped":
@@ -237,14 +235,18 @@ class _Simulation:
         heapq.heappush(self._events, (when_s, next(self._order), happen))
 
     def _connect(self) -> None:
-        """As the run time does: pings and one probe, and when they are done the first frame."""
-        for _ in range(_FIRST_PINGS):
-            self._ping()
-            self.now_s = self._events[-1][0]
-            heapq.heappop(self._events)[2]()
-        self._probe()
-        self._begun_s = self._link_free_s + self.scenario.rtt_s + 1e-6  # when its reply is there
-        self._at(self._begun_s, lambda: self._arrive(0))
+        """As the run time does: pings and probes, and when they are done the first frame."""
+        for learn, times in ((self._ping, _FIRST_PINGS), (self._probe, _FIRST_PROBES)):
+            for _ in range(times):
+                learn()
+                self._happen()
+        self._begun_s = self.now_s
+        self._arrive(0)
+
+    def _happen(self) -> None:
+        while self._events:
+            self.now_s, _, happen = heapq.heappop(self._events)
+            happen()
 
     def _arrive(self, index: int) -> None:
         full = len(self._waiting) >= self.scenario.queue
