@@ -17,7 +17,7 @@ from dnn_surgery.edge.controller import Controller, ControllerSettings
 from dnn_surgery.errors import InfeasibleError, InputError
 from dnn_surgery.evaluation.policies import Deaf, Fixed, Online, Oracle, Replanner, Smoothed
 from dnn_surgery.evaluation.regret import Experiment, Outcomes, PolicyMaker, play
-from dnn_surgery.evaluation.simulation import Choice, Policy, Scenario, Status
+from dnn_surgery.evaluation.scenario import Choice, Policy, Scenario, Status
 from dnn_surgery.network.estimator import EstimatorSettings, LinkEstimator
 from dnn_surgery.planning import Goal, Link, Plan, Problem
 from dnn_surgery.planning.algorithms import find, plan_for
@@ -27,9 +27,9 @@ BASELINES = ("edge-only", "cloud-only", "cloud-float32", "static-best", "neurosu
 
 _RESCALING_BYTES = 1000  # mean and deviation of a few channels
 
-_ALPHAS = (0.05, 0.15, 0.3, 0.6, 1.0)
+_ALPHAS = (0.05, 0.3, 0.6, 1.0)
 _POWERS = (-1.0, 0.0)
-_PESSIMISMS = (0.5, 0.7, 1.0, 1.4)
+_PESSIMISMS = (0.5, 0.7, 1.0)
 _MARGINS = (0.0, 0.15)
 _PROBES_S = (1.0, 4.0)
 

@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 
 from dnn_surgery.edge.controller import Controller
-from dnn_surgery.evaluation.simulation import Choice, Scenario, Status, costs_of
+from dnn_surgery.evaluation.scenario import Choice, Scenario, Status, costs_of
 from dnn_surgery.network.estimator import LinkBelief, LinkEstimator
 from dnn_surgery.planning import Frontier, Goal, Link, Plan
 from dnn_surgery.planning.plan import Objective
@@ -40,6 +40,10 @@ class Deaf:
     def probe_bytes(self, now_s: float) -> int:  # noqa: ARG002
         """Twenty packets."""
         return PROBE_BYTES
+
+    def is_puzzled(self) -> bool:
+        """Never."""
+        return False
 
     def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
         """Not listened to."""
@@ -75,6 +79,10 @@ class Listening(Deaf):
     def probe_bytes(self, now_s: float) -> int:
         """As the estimator says."""
         return self.estimator.probe_bytes(now_s)
+
+    def is_puzzled(self) -> bool:
+        """Whether the estimator is."""
+        return self.estimator.is_puzzled
 
     def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
         """To the estimator."""

@@ -16,7 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dnn_surgery.evaluation.simulation import Frame, Policy, Run, Scenario, Uplink, simulate
+from dnn_surgery.evaluation.scenario import Frame, Policy, Run, Scenario, Uplink
+from dnn_surgery.evaluation.simulation import simulate
 from dnn_surgery.network.traces import Trace
 from dnn_surgery.planning import Link, Problem, frontier
 from dnn_surgery.planning.algorithms import plan_for

@@ -129,6 +129,11 @@ class LinkEstimator:
         """The median of the latest pings; 0 while there are none."""
         return statistics.median(self._pings) if self._pings else 0.0
 
+    @property
+    def is_puzzled(self) -> bool:
+        """Whether the last transfer was out of line: another one right away would tell a step from a stray value."""
+        return self._suspect is not None
+
     def ping(self, seconds: float, now_s: float) -> None:
         """A call without a payload took so long."""
         if not 0 <= seconds < math.inf:
