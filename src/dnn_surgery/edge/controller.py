@@ -63,7 +63,7 @@ class ControllerSettings:
     """
 
     margin: float = 0.02
-    doubt: float = 0.05
+    doubt: float = 0.1
     hold_s: float = 2.0
     hold_factor: float = 2.0
     spread: float = 0.5
