@@ -51,6 +51,7 @@ def main(names: Iterable[str] = ()) -> int:
 def _run(names: set[str]) -> int:
     import torch
 
+    from dnn_surgery.execution.engines import ENGINES
     from dnn_surgery.execution.tolerance import TOLERANCE
     from tests.breadth.checked import check
     from tests.breadth.models import MODELS
@@ -61,7 +62,14 @@ def _run(names: set[str]) -> int:
         if names and entry.name not in names:
             continue
         row = check(entry)
-        cells = (row.name, row.source, row.layers or "", row.cuts or "-", row.torch, row.onnxruntime, row.note)
+        cells = (
+            row.name,
+            row.source,
+            row.layers or "",
+            row.cuts or "-",
+            *(row.results.get(engine, "") for engine in ENGINES),
+            row.note,
+        )
         rows.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
         print(rows[-1], flush=True)
     if not names:

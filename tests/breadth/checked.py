@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,14 +48,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """What came out. `cuts` counts the partitions on the frontier; `torch` and `onnxruntime` are words for a cell."""
+    """What came out. `cuts` counts the partitions on the frontier; `results` are words by engine."""
 
     name: str
     source: str
     layers: int | None = None
     cuts: int | None = None
-    torch: str = ""
-    onnxruntime: str = ""
+    results: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -108,9 +107,10 @@ def check(entry: Entry, engines: Collection[str] = ("torch", "onnxruntime")) -> 
                     row = replace(row, cuts=_frontier_cuts(problem))
                 worst = _worst_deviation(engine, subject, cuts)
         except SurgeryError as error:
-            row = replace(row, **{name: "no"}, note=f"{name}: {error}")
+            row = replace(row, results={**row.results, name: "no"}, note=f"{name}: {error}")
             continue
-        row = replace(row, **{name: "equal to the bit" if worst == 0.0 else f"within {worst:.0e}"})
+        result = "equal to the bit" if worst == 0.0 else f"within {worst:.0e}"
+        row = replace(row, results={**row.results, name: result})
         if worst > (0.0 if name == "torch" else TOLERANCE):
             row = replace(row, note=f"{name}: results are {worst:.2g} of their range from the unsplit model's")
     return row

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from tests.execution.architectures import SMALL, Made, from_pytorchcv, from_transformers, pixels, random_tensor, tokens
 
@@ -20,14 +21,16 @@ def _pytorchcv_sized(name: str, *sides: int, **settings: Any) -> Made:
     from pytorchcv.model_provider import get_model
 
     torch.manual_seed(0)
-    return get_model(name, in_size=sides, **settings).eval(), {"x": random_tensor(1, 3, *sides)}
+    module: nn.Module = get_model(name, in_size=sides, **settings).eval()
+    return module, {"x": random_tensor(1, 3, *sides)}
 
 
 def _encoder_of_whisper() -> Made:
     settings = {"d_model": 48, "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 4}
     settings |= {"decoder_attention_heads": 4, "encoder_ffn_dim": 96, "decoder_ffn_dim": 96, "num_mel_bins": 16}
     whole, _ = from_transformers("WhisperModel", "WhisperConfig", {}, **settings, max_source_positions=50)
-    return whole.encoder, {"input_features": random_tensor(1, 16, 100)}
+    encoder: Any = whole.encoder
+    return encoder, {"input_features": random_tensor(1, 16, 100)}
 
 
 MORE: dict[str, Callable[[], Made]] = {

@@ -83,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         found = problem.cost(edge=edge, link=link, edge_load=goal.edge_load, cloud_load=goal.cloud_load)
         found = judged(problem, goal, replace(found, objective=goal.objective))
     if arguments.json:
+        for notice in problem.notices:
+            print(f"dnn-surgery: notice: {notice}", file=sys.stderr)
         print(found.to_json())
     else:
         from dnn_surgery.cli.plan_view import show

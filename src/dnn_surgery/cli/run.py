@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
     from dnn_surgery.planning import Link
+    from dnn_surgery.profiling.profile import Profile
 
 # Keys of a configuration file that are acted on here, beside the sources.
 _SUPPORTED = (
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs until the source ends."""
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
+    from dnn_surgery.cli.profile_file import load_profile, say_differences
     from dnn_surgery.edge.sources import open_source
     from dnn_surgery.report.frame_lines import FrameLines
 
@@ -76,10 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         # Before the model is loaded: that nothing can be read should not take as long to say as a model takes to load.
         source = stack.enter_context(open_source(arguments.source, on_error=note))
+        edge_profile = load_profile(arguments)
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
         engine = build_engine(graph, arguments)
+        say_differences(edge_profile, engine)
         lines = FrameLines(graph, as_json=arguments.json)
         frames = _frames(source, graph, arguments.frames)
         if arguments.local:
@@ -90,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             lines.cut(tuple(everything))
             results = edge.stream(frames, in_flight=1)
         else:
-            connection = stack.enter_context(_connect(graph, engine, arguments))
+            connection = stack.enter_context(_connect(graph, engine, edge_profile, arguments))
             lines.plan(connection.plan, connection.link)
             results = connection.stream(frames, in_flight=arguments.in_flight)
         for result in results:
@@ -148,9 +152,10 @@ def _frames(source: Source, graph: ModelGraph, limit: int | None) -> Iterator[Na
         yield NamedInputs(frame.name, {picture.tensor: fit(frame.pixels, picture)}, (width, height))
 
 
-def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -> Connection:
+def _connect(
+    graph: ModelGraph, engine: Engine, edge_profile: Profile | None, arguments: argparse.Namespace
+) -> Connection:
     from dnn_surgery.edge.connection import connect
-    from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
     from dnn_surgery.units import parse_duration
 
@@ -159,7 +164,7 @@ def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -
         arguments.server or f"{DEFAULT_HOST}:{DEFAULT_PORT}",
         cut=arguments.cut,
         link=_link(arguments),
-        edge_profile=Profile.load(arguments.profile) if arguments.profile else None,
+        edge_profile=edge_profile,
         objective=arguments.objective or "latency",
         algorithm=arguments.algorithm,
         engine=engine,
