@@ -1,6 +1,6 @@
 """Runs every model of the list and writes docs/models.md: `python -m tests.breadth [NAME ...]`.
 
-With names it only prints the rows of these.
+With names it makes the rows of these anew and keeps the others.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _run(names: set[str]) -> int:
     from tests.breadth.models import MODELS
 
     torch.set_num_threads(1)
-    rows = []
+    rows = _rows_so_far() if names else {}
     for entry in MODELS:
         if names and entry.name not in names:
             continue
@@ -70,17 +70,23 @@ def _run(names: set[str]) -> int:
             *(row.results.get(engine, "") for engine in ENGINES),
             row.note,
         )
-        rows.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
-        print(rows[-1], flush=True)
-    if not names:
-        packages = ("torch", "onnxruntime", "transformers", "pytorchcv")
-        head = _HEAD.format(
-            command="python -m tests.breadth",
-            versions=", ".join(f"{name} {version(name).partition('+')[0]}" for name in packages),
-            tolerance=TOLERANCE,
-        )
-        DOCUMENT.write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+        rows[entry.name] = "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+        print(rows[entry.name], flush=True)
+    packages = ("torch", "onnxruntime", "transformers", "pytorchcv")
+    head = _HEAD.format(
+        command="python -m tests.breadth",
+        versions=", ".join(f"{name} {version(name).partition('+')[0]}" for name in packages),
+        tolerance=TOLERANCE,
+    )
+    lines = [rows[entry.name] for entry in MODELS if entry.name in rows]
+    DOCUMENT.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
     return 0
+
+
+def _rows_so_far() -> dict[str, str]:
+    """The rows of the document by model."""
+    text = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
+    return {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line.startswith("| ")}
 
 
 if __name__ == "__main__":
