@@ -22,7 +22,7 @@ from benchmarks.exported import export_network
 ROOT = Path(__file__).parents[1]
 MODELS = ("resnet18", "efficientnet_lite0")
 
-# Frames enough for every lazily made buffer; then what the process has and had at most, in bytes.
+# As `run --local` works. Frames enough for every lazily made buffer; then what the process has and had at most, in bytes.
 _EDGE = """
 import json, sys
 from pathlib import Path
@@ -31,7 +31,6 @@ from dnn_surgery.edge.runtime import Edge
 name = sys.argv[1]
 graph = load_model(name)
 engine = make_engine(graph, device="cpu", threads=1)
-engine.prepare()
 edge = Edge(engine, [layer.name for layer in graph.layers])
 frame = {tensor: engine.to_array(value) for tensor, value in engine.example().items()}
 for _ in range(20):

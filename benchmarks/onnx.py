@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.exported import export_network
 from benchmarks.figure import Figure, interleaved, ratio
-from benchmarks.overhead import LINK, NETWORKS, split_problem
+from benchmarks.overhead import LINK, NETWORKS, SLOWDOWN, split_problem
 from dnn_surgery.edge.runtime import Edge
 from dnn_surgery.execution.engine import Array
 from dnn_surgery.execution.onnx_engine import OnnxEngine
@@ -43,10 +43,10 @@ def _of(name: str, path: Path) -> list[Figure]:
     # Compiled: no chain, so each part has a session of its own. As a chain: nothing may be compiled beside it.
     with OnnxEngine(graph, threads=1) as compiled, OnnxEngine(graph, threads=1, budget_bytes=0) as chained:
         frame = compiled.example()
-        problem = split_problem(profile(graph, engine=compiled, repeats=5))
-        best = plan(problem, LINK).edge
+        measured = profile(graph, engine=compiled, repeats=5)
+        best = plan(split_problem(measured), LINK).edge
         chained.prepare()
-        border = _best_border(chained, problem)
+        border = _best_border(chained, Problem.from_profiles(measured, measured, SLOWDOWN))
         calls: list[Callable[[], object]] = [
             _alone(path, frame),
             partial(Edge(compiled, everything), frame),

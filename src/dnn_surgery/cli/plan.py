@@ -7,6 +7,7 @@ unless it has to profile.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
