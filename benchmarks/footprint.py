@@ -22,7 +22,7 @@ from benchmarks.exported import export_network
 ROOT = Path(__file__).parents[1]
 MODELS = ("resnet18", "efficientnet_lite0")
 
-# As `run --local` works. Frames enough for every lazily made buffer; then what the process has and had at most, in bytes.
+# Works as `run --local` does, for enough frames to make every lazy buffer; then what the process has and had at most.
 _EDGE = """
 import json, sys
 from pathlib import Path
