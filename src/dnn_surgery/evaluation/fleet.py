@@ -1,0 +1,327 @@
+"""Many devices on real links with one server between them, in simulated time: does the fleet settle?
+
+    device: frame -> estimator, controller -> edge -> link (its own piece of a trace) --headers--> room? --> queue
+    server: the cloud's own fair queue, estimates and load meter, before `workers` that run one tail each
+    reply:  seconds, and the load report, from which the device has its cloud factor
+
+Estimator, controller, cloud factor, queue, estimates and load meter are the objects that devices and servers run, with the clock of
+the simulation. A refusal comes as soon as the headers are there, with the queue's hint; the device then finishes its
+frame. Frames of one device never overlap: one that comes while it is at another is skipped.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dnn_surgery.cloud.estimates import Estimates
+from dnn_surgery.cloud.fair_queue import FairQueue, Job
+from dnn_surgery.cloud.limits import ServingLimits
+from dnn_surgery.cloud.load import LoadMeter
+from dnn_surgery.edge.cloud_factor import CloudFactor
+from dnn_surgery.edge.controller import Controller, ControllerSettings, Loads
+from dnn_surgery.errors import BusyError, InputError
+from dnn_surgery.evaluation.fleet_run import FleetRun
+from dnn_surgery.evaluation.scenario import Costs, costs_of
+from dnn_surgery.network.estimator import LinkEstimator
+from dnn_surgery.network.traces import Trace
+from dnn_surgery.planning import Frontier, Plan, Problem, frontier
+
+PING_BYTES = 64
+_FIRST_PINGS, _FIRST_PROBES, _FIRST_PROBE_BYTES = 3, 3, 30_000
+_SAMPLE_S = 0.25
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """One experiment.
+
+    Args:
+        traces: each device takes one, in turn, from a random moment of it on.
+        workers: tails that run at once. limits: of the queue before them.
+        rate_hz: frames a second of each device, at evenly spread moments.
+        deadline_s: after so long without a reply the edge finishes the frame (default: what it takes alone).
+        settings: of all controllers; randomised: whether each draws its own reluctance.
+        half_life_s, failures_count: see :class:`~dnn_surgery.edge.cloud_factor.CloudFactor`.
+        static: so many devices always send, those that gain most from it, and the others never; None: they decide.
+        jitter: deviation of the logarithm of compute seconds.
+    """
+
+    problem: Problem
+    traces: Sequence[Trace]
+    devices: int
+    workers: int = 4
+    rate_hz: float = 1.0
+    duration_s: float = 60.0
+    rtt_s: float = 0.04
+    deadline_s: float | None = None
+    settings: ControllerSettings = field(default_factory=ControllerSettings)
+    randomised: bool = True
+    half_life_s: float = 30.0
+    failures_count: bool = True
+    limits: ServingLimits = field(default_factory=ServingLimits)
+    static: int | None = None
+    jitter: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.devices < 1 or self.workers < 1 or not self.traces:
+            raise InputError("a fleet needs a device, a worker and a trace")
+        if not (self.rate_hz > 0 and self.duration_s > 0 and self.half_life_s > 0):
+            raise InputError("a fleet needs a positive rate, duration and half-life")
+
+
+def simulate_fleet(fleet: Fleet) -> FleetRun:
+    """Runs all devices; the same fleet and seed give the same run."""
+    return _Simulation(fleet).run()
+
+
+@dataclass(eq=False, slots=True)
+class _Device:
+    """A device: its piece of a trace, what it believes, and the frame that it is at."""
+
+    name: str
+    trace: Trace
+    offset_s: float
+    rng: random.Random
+    controller: Controller
+    estimator: LinkEstimator
+    cloud: CloudFactor
+    fixed: Plan | None = None
+    link_used_s: float = 0.0
+    busy: bool = False
+    sends: bool = False
+
+    def upload(self, now_s: float, size_bytes: float) -> float:
+        """When the last byte has left."""
+        return self.trace.finish(now_s + self.offset_s, size_bytes) - self.offset_s
+
+
+@dataclass(eq=False, slots=True)
+class _Frame:
+    """A frame on its way. `open`: the device still waits for the cloud's word."""
+
+    device: _Device
+    costs: Costs
+    key: Hashable
+    arrived_s: float
+    sending_s: float = math.nan
+    sent_s: float = math.inf
+    idle_s: float = 0.0
+    job: Job[_Frame] | None = None
+    open: bool = True
+
+
+class _Simulation:
+    """The state between two events."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet, self.now_s = fleet, 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order, self._random = itertools.count(), random.Random(fleet.seed)
+        self._known: dict[Hashable, Costs] = {}
+        table = frontier(fleet.problem)
+        self._local_s = float(table.columns[0][table.columns[3] == 0].min(initial=math.inf))
+        self._deadline_s = self._local_s if fleet.deadline_s is None else fleet.deadline_s
+        if not math.isfinite(self._deadline_s):
+            raise InputError(f"{fleet.problem.name}: the edge cannot do a frame alone, so a fleet needs a deadline")
+        self._queue = FairQueue[_Frame](max_jobs=fleet.limits.queued, max_bytes=fleet.limits.held_bytes)
+        self._estimates = Estimates(lambda key: self._known[key].cloud_s)
+        self._load = LoadMeter(clock=lambda: self.now_s)
+        self._idle = fleet.workers
+        self._devices = self._make_devices(table)
+        self._run = FleetRun(fleet.devices, _SAMPLE_S)
+
+    def run(self) -> FleetRun:
+        for device in self._devices:
+            self._connect(device)
+            first_s = device.rng.random() / self.fleet.rate_hz
+            self._at(first_s, lambda device=device: self._arrive(device))
+        self._at(0.0, self._sample)
+        while self._events and self._events[0][0] <= self.fleet.duration_s:
+            self.now_s, _, happen = heapq.heappop(self._events)
+            happen()
+        return self._run
+
+    def _make_devices(self, table: Frontier) -> list[_Device]:
+        fleet = self.fleet
+        devices = []
+        for number in range(fleet.devices):
+            rng = random.Random(self._random.random())
+            trace = fleet.traces[number % len(fleet.traces)]
+            controller = Controller(
+                table,
+                deadline_s=self._deadline_s,
+                settings=fleet.settings,
+                rng=random.Random(rng.random()) if fleet.randomised else None,
+            )
+            offset_s = rng.uniform(0.0, trace.duration_s)
+            cloud = CloudFactor(rng, half_life_s=fleet.half_life_s, failures_count=fleet.failures_count)
+            devices.append(_Device(str(number), trace, offset_s, rng, controller, LinkEstimator(), cloud))
+        if fleet.static is not None:
+            from dnn_surgery.evaluation.fleet_static import assign
+
+            plans = assign(table, [device.trace for device in devices], fleet.static, fleet.rtt_s)
+            for device, plan in zip(devices, plans, strict=True):
+                device.fixed = plan
+        return devices
+
+    def _at(self, when_s: float, happen: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (when_s, next(self._order), happen))
+
+    def _sample(self) -> None:
+        self._run.states.append(np.array([device.sends for device in self._devices]))
+        self._at(self.now_s + _SAMPLE_S, self._sample)
+
+    def _connect(self, device: _Device) -> None:
+        """Pings and probes, all before the first frame."""
+        for _ in range(_FIRST_PINGS):
+            device.estimator.ping(device.upload(0.0, PING_BYTES) + self.fleet.rtt_s, 0.0)
+        for number in range(_FIRST_PROBES):
+            seconds = device.upload(0.0, _FIRST_PROBE_BYTES * (number + 1)) - device.upload(0.0, 30_000.0 * number)
+            device.estimator.transfer(_FIRST_PROBE_BYTES, seconds + self.fleet.rtt_s, 0.0)
+
+    def _arrive(self, device: _Device) -> None:
+        self._at(self.now_s + 1 / self.fleet.rate_hz, lambda: self._arrive(device))
+        if device.busy:
+            self._run.skipped += 1
+            return
+        device.busy = True
+        plan = device.fixed or self._decide(device)
+        key = (plan.edge, tuple((sent.tensor, sent.codec) for sent in plan.sent))
+        if key not in self._known:
+            self._known[key] = costs_of(self.fleet.problem, *key)
+        frame = _Frame(device, self._known[key], key, self.now_s)
+        device.sends = bool(plan.sent) and (device.fixed is not None or device.cloud.may_try(self.now_s))
+        self._at(self.now_s + frame.costs.edge_s * self._noise(), lambda: self._edge_done(frame))
+
+    def _decide(self, device: _Device) -> Plan:
+        loads = Loads(cloud=device.cloud.now(self.now_s))
+        decision = device.controller.decide(self.now_s, device.estimator.belief(self.now_s), loads)
+        if decision.probe and not decision.plan.sent:
+            size_bytes = device.estimator.probe_bytes(self.now_s)
+            seconds = device.upload(self.now_s, size_bytes) - self.now_s
+            self._listen(device, size_bytes, seconds, self.now_s + seconds + self.fleet.rtt_s)
+        return decision.plan
+
+    def _listen(self, device: _Device, size_bytes: float, seconds: float, when_s: float) -> None:
+        idle_s, device.link_used_s = self.now_s - device.link_used_s, self.now_s + seconds
+        total_s = seconds + self.fleet.rtt_s
+        self._at(
+            when_s, lambda: device.estimator.transfer(size_bytes, total_s, self.now_s, idle_s=max(0.0, idle_s))
+        )
+
+    def _edge_done(self, frame: _Frame) -> None:
+        if not frame.costs.up_bytes:
+            self._finish(frame, "edge")
+        elif not frame.device.sends:
+            self._finish_locally(frame)
+        else:
+            frame.sending_s = self.now_s
+            frame.idle_s = max(0.0, self.now_s - frame.device.link_used_s)
+            frame.sent_s = frame.device.link_used_s = frame.device.upload(self.now_s, frame.costs.up_bytes)
+            self._at(self.now_s + self.fleet.rtt_s / 2, lambda: self._headers(frame))
+            self._at(self.now_s + self._deadline_s, lambda: self._give_up(frame))
+
+    def _headers(self, frame: _Frame) -> None:
+        """What the server does before it reads a body."""
+        try:
+            self._queue.check_room(frame.device.name)
+        except BusyError as error:
+            self._refuse(frame, error)
+        else:
+            self._at(frame.sent_s + self.fleet.rtt_s / 2, lambda: self._queued(frame))
+
+    def _queued(self, frame: _Frame) -> None:
+        if not frame.open:
+            return
+        # The queue reckons for one worker; with several, what waits is done so many times sooner.
+        expected_s = self._estimates.expected_s(frame.key, self.now_s)
+        cost_s = expected_s / self.fleet.workers
+        deadline_s = frame.sending_s + self._deadline_s - self.fleet.rtt_s / 2 - (expected_s - cost_s)
+        job = frame.job = Job(frame.device.name, frame, self.now_s, cost_s, int(frame.costs.up_bytes), deadline_s)
+        try:
+            gone = self._queue.put(job, self.now_s)
+        except BusyError as error:
+            self._refuse(frame, error)
+            return
+        for other in gone:
+            self._refuse(other.work, BusyError("others have fewer", retry_after_s=self._queue.hint_s()))
+        self._work()
+
+    def _work(self) -> None:
+        while self._idle and len(self._queue):
+            job, late = self._queue.pop(self.now_s)
+            for other in late:
+                self._refuse(other.work, BusyError("too late", retry_after_s=self._queue.hint_s()))
+            if job is None:
+                return
+            self._idle -= 1
+            seconds = job.work.costs.cloud_s * self._noise()
+            self._at(self.now_s + seconds, lambda job=job, seconds=seconds: self._worked(job, seconds))
+
+    def _worked(self, job: Job[_Frame], seconds: float) -> None:
+        self._idle += 1
+        frame = job.work
+        self._estimates.record(frame.key, seconds, self.now_s)
+        load = self._load.record(queue_s=self.now_s - seconds - job.arrived_s, compute_s=seconds)
+        load *= self._estimates.slowdown
+        self._run.loads.append((self.now_s, load))
+        self._at(self.now_s + self.fleet.rtt_s / 2, lambda: self._reply(frame, load))
+        self._work()
+
+    def _reply(self, frame: _Frame, load: float) -> None:
+        device = frame.device
+        if not frame.open:
+            return
+        device.cloud.reported(load, self.now_s)
+        seconds = frame.sent_s - frame.sending_s + self.fleet.rtt_s
+        device.estimator.transfer(frame.costs.up_bytes, seconds, self.now_s, idle_s=frame.idle_s)
+        self._finish(frame, "cloud")
+
+    def _refuse(self, frame: _Frame, error: BusyError) -> None:
+        """The word of it travels back; then the edge finishes the frame."""
+        self._run.refused += 1
+        hint_s = error.retry_after_s
+
+        def told() -> None:
+            if frame.open:
+                device = frame.device
+                device.cloud.refused(hint_s, frame.costs.cloud_s, self.now_s)
+                device.link_used_s = min(device.link_used_s, self.now_s)
+                self._finish_locally(frame)
+
+        self._at(self.now_s + self.fleet.rtt_s / 2, told)
+
+    def _give_up(self, frame: _Frame) -> None:
+        if not frame.open:
+            return
+        if frame.job is not None:
+            self._queue.remove(frame.job)
+        seconds = min(self.now_s, frame.sent_s) - frame.sending_s
+        frame.device.link_used_s = min(frame.device.link_used_s, self.now_s)
+        frame.device.estimator.failed(self.now_s, size_bytes=frame.costs.up_bytes, seconds=seconds)
+        frame.device.cloud.silent(self.now_s - frame.sent_s - self.fleet.rtt_s, frame.costs.cloud_s, self.now_s)
+        self._run.late += 1
+        self._finish_locally(frame)
+
+    def _finish_locally(self, frame: _Frame) -> None:
+        frame.open = False
+        self._at(self.now_s + frame.costs.local_s * self._noise(), lambda: self._finish(frame, "local"))
+
+    def _finish(self, frame: _Frame, by: str) -> None:
+        frame.open, frame.device.busy = False, False
+        self._run.add(frame.arrived_s, self.now_s - frame.arrived_s, by)
+        device = frame.device
+        if device.fixed is None and device.estimator.wants_ping(self.now_s):
+            seconds = device.upload(self.now_s, PING_BYTES) - self.now_s + self.fleet.rtt_s
+            self._at(self.now_s + seconds, lambda: device.estimator.ping(seconds, self.now_s))
+
+    def _noise(self) -> float:
+        return math.exp(self._random.gauss(0.0, self.fleet.jitter)) if self.fleet.jitter else 1.0
