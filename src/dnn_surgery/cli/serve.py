@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dnn_surgery.cloud.server import CloudServer
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
+    from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.protocol.address import Address
 
 EXAMPLE = "dnn-surgery serve resnet18 --address 0.0.0.0:50051 --tls-cert cloud.pem --tls-key cloud.key"
@@ -68,7 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
     from dnn_surgery.cli.signals import until_signalled
     from dnn_surgery.cloud.iperf3 import iperf3_server
     from dnn_surgery.cloud.listening import check_exposure, check_listen
-    from dnn_surgery.profiling.profile import Profile
 
     if arguments.address is not None and arguments.port is not None:
         raise InputError("give --address or --port, not both")
@@ -84,8 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     # That a port is in use should not take as long to say as a model takes to load.
     check_exposure(address, encrypted=options["tls"] is not None, insecure=arguments.insecure)
     check_listen(address)
-    profiles = [Profile.load(path) for path in arguments.profile or ()]
-    engines = _engines(arguments)
+    profiles = _profiles(arguments)
+    engines = _engines(arguments, profiles)
     with ExitStack() as stack:
         signalled = stack.enter_context(until_signalled())
         server, metrics = _serve(stack, arguments, engines, address=str(address), profile=profiles, **options)
@@ -126,9 +126,23 @@ def _serve(
     return stack.enter_context(server), f"{endpoint.host}:{endpoint.port}"
 
 
-def _engines(arguments: argparse.Namespace) -> list[Engine]:
+def _profiles(arguments: argparse.Namespace) -> list[Profile]:
+    """What the models cost here; without --threads the first one's threads are used."""
+    from dnn_surgery.cli.profile_file import load_profile
+
+    profiles = []
+    for path in arguments.profile or ():
+        one = argparse.Namespace(profile=path, threads=arguments.threads)
+        if (profile := load_profile(one)) is not None:
+            profiles.append(profile)
+        arguments.threads = one.threads
+    return profiles
+
+
+def _engines(arguments: argparse.Namespace, profiles: list[Profile]) -> list[Engine]:
     """One for each MODEL, with the weights that stand behind it."""
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
+    from dnn_surgery.cli.profile_file import say_differences
 
     if arguments.more and arguments.weights:
         raise InputError("with several models, weights stand behind each of them: vgg16=vgg16.pth")
@@ -138,7 +152,9 @@ def _engines(arguments: argparse.Namespace) -> list[Engine]:
         own = arguments if index == 0 else argparse.Namespace(**{**vars(arguments), "classes": None, "labels": None})
         own.model, weights = _with_weights(model)
         own.weights = weights or own.weights
-        engines.append(build_engine(load_graph(own), own))
+        engine = build_engine(load_graph(own), own)
+        say_differences({profile.fingerprint: profile for profile in profiles}.get(engine.graph.fingerprint), engine)
+        engines.append(engine)
     return engines
 
 
