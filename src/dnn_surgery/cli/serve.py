@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `serve`."""
     from dnn_surgery.cli.model_arguments import add_model_arguments
+    from dnn_surgery.cli.serve_ray import add_ray_arguments
     from dnn_surgery.cli.serving_arguments import add_serving_arguments
 
     add_model_arguments(parser)
@@ -59,12 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
     parser.add_argument("--json", action="store_true", help="print a JSON line once the server listens")
     add_serving_arguments(parser)
+    add_ray_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes."""
     from dnn_surgery.cli.logs import set_up_logging
     from dnn_surgery.cli.model_arguments import fill_from_configuration
+    from dnn_surgery.cli.serve_ray import check_ray_arguments, run_ray
     from dnn_surgery.cli.serving_arguments import server_options
     from dnn_surgery.cli.signals import until_signalled
     from dnn_surgery.cloud.iperf3 import iperf3_server
@@ -79,13 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.port = configuration.server.port
         arguments.metrics = arguments.metrics or configuration.output.metrics
     set_up_logging(arguments)
+    check_ray_arguments(arguments)
     address = _address(arguments.address, arguments.port)
     options = server_options(arguments)
+    if arguments.ray:
+        return run_ray(arguments, address, options)
     # That a port is in use should not take as long to say as a model takes to load.
     check_exposure(address, encrypted=options["tls"] is not None, insecure=arguments.insecure)
     check_listen(address)
-    profiles = _profiles(arguments)
-    engines = _engines(arguments, profiles)
+    profiles = load_profiles(arguments)
+    engines = load_engines(arguments, profiles)
     with ExitStack() as stack:
         signalled = stack.enter_context(until_signalled())
         server, metrics = _serve(stack, arguments, engines, address=str(address), profile=profiles, **options)
@@ -126,7 +132,7 @@ def _serve(
     return stack.enter_context(server), f"{endpoint.host}:{endpoint.port}"
 
 
-def _profiles(arguments: argparse.Namespace) -> list[Profile]:
+def load_profiles(arguments: argparse.Namespace) -> list[Profile]:
     """What the models cost here; without --threads the first one's threads are used."""
     from dnn_surgery.cli.profile_file import load_profile
 
@@ -139,7 +145,7 @@ def _profiles(arguments: argparse.Namespace) -> list[Profile]:
     return profiles
 
 
-def _engines(arguments: argparse.Namespace, profiles: list[Profile]) -> list[Engine]:
+def load_engines(arguments: argparse.Namespace, profiles: list[Profile]) -> list[Engine]:
     """One for each MODEL, with the weights that stand behind it."""
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.cli.profile_file import say_differences

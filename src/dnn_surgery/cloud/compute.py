@@ -54,6 +54,11 @@ class ComputeThread:
         self._closed = False
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether what is submitted would be run."""
+        return not self._closed and (self._thread is None or self._thread.is_alive())
+
     def close(self) -> None:
         """Waits for what is running; what still waits is given up. May be called again."""
         with self._changed:

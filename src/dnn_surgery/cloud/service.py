@@ -93,6 +93,11 @@ class TailService(DataPlane):
         return tuple(self._models)
 
     @property
+    def is_alive(self) -> bool:
+        """Whether requests would be computed."""
+        return self._compute.is_alive
+
+    @property
     def queued(self) -> int:
         """Requests that wait now."""
         return len(self._compute.queue)

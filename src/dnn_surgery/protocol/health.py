@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from dnn_surgery.errors import TensorError
+from dnn_surgery.errors import TensorError, UnknownModelError
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.handler import RequestHandler
 from dnn_surgery.protocol.wire import split
@@ -34,18 +34,21 @@ SERVING, NOT_SERVING, SERVICE_UNKNOWN = _status(1), _status(2), _status(3)
 def handlers(handler: RequestHandler) -> grpc.GenericRpcHandler[Any, Any]:
     """What a grpc.aio server registers. Open to everyone: who asks for health has no token."""
 
-    def known(name: str) -> bool:
-        return name in ("", methods.INFERENCE_SERVICE, *handler.plane.models)
-
     async def check(data: bytes, context: Context) -> bytes:
-        name = await _name(data, context)
-        if not known(name):
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {name!r}")
-        return NOT_SERVING if handler.draining.is_set() else SERVING
+        try:
+            return answer(handler, data)
+        except UnknownModelError as error:
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+        except TensorError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        raise AssertionError("abort returned")
 
     async def watch(data: bytes, context: Context) -> AsyncIterator[bytes]:
-        name = await _name(data, context)
-        if not known(name):
+        try:
+            known = _is_known(handler, _name(data))
+        except TensorError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if not known:
             yield SERVICE_UNKNOWN
             await asyncio.Event().wait()  # the protocol keeps the stream open, for a service that comes later
         if not handler.draining.is_set():
@@ -62,10 +65,26 @@ def handlers(handler: RequestHandler) -> grpc.GenericRpcHandler[Any, Any]:
     )
 
 
-async def _name(data: bytes, context: Context) -> str:
+def answer(handler: RequestHandler, data: bytes) -> bytes:
+    """The reply to a HealthCheckRequest.
+
+    Raises:
+        UnknownModelError: no service or model has the name that is asked for.
+        TensorError: the request is malformed.
+    """
+    name = _name(data)
+    if not _is_known(handler, name):
+        raise UnknownModelError(f"no service {name!r}")
+    return NOT_SERVING if handler.draining.is_set() else SERVING
+
+
+def _is_known(handler: RequestHandler, name: str) -> bool:
+    return name in ("", methods.INFERENCE_SERVICE, *handler.plane.models)
+
+
+def _name(data: bytes) -> str:
     try:
         names = split(data, _SERVICE_FIELD).raw
         return bytes(names[-1]).decode() if names else ""
-    except (TensorError, UnicodeDecodeError):
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "malformed HealthCheckRequest")
-        raise AssertionError("abort returned") from None
+    except (TensorError, UnicodeDecodeError) as error:
+        raise TensorError("malformed HealthCheckRequest") from error
