@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dnn_surgery.cloud.ray_server import RayServer
 from dnn_surgery.cloud.server import CloudServer
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.engines import make_engine
@@ -84,7 +85,7 @@ def served(engine: Engine, **options: Any) -> Iterator[InferenceClient]:
         yield client
 
 
-def client_of(server: CloudServer, graph: ModelGraph, **options: Any) -> InferenceClient:
+def client_of(server: CloudServer | RayServer, graph: ModelGraph, **options: Any) -> InferenceClient:
     return InferenceClient(server.address, model_name=graph.name, fingerprint=graph.fingerprint, **options)
 
 

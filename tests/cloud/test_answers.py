@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from dnn_surgery import codecs
+from dnn_surgery.cloud.ray_server import RayServer
+from dnn_surgery.cloud.server import CloudServer
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
@@ -13,6 +15,11 @@ from dnn_surgery.model.tracing import trace
 from dnn_surgery.protocol.client import InferenceClient
 from dnn_surgery.protocol.dataplane import TensorDescription
 from tests.cloud.network import NAME, SIZE, assert_equal, cuts, head, random_input, seeded, served
+
+
+@pytest.fixture(scope="module")
+def server(either_server: CloudServer | RayServer) -> CloudServer | RayServer:
+    return either_server
 
 
 def test_the_models_own_input_gets_the_whole_models_answer(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zstandard
 
+from dnn_surgery.cloud.ray_server import RayServer
 from dnn_surgery.cloud.server import CloudServer
 from dnn_surgery.errors import (
     CodecError,
@@ -28,8 +29,13 @@ Message = oip.ModelInferRequest
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 
 
+@pytest.fixture(scope="module")
+def server(either_server: CloudServer | RayServer) -> CloudServer | RayServer:
+    return either_server
+
+
 @pytest.fixture
-def raw_call(server: CloudServer) -> Iterator[Callable[[bytes], bytes]]:
+def raw_call(server: CloudServer | RayServer) -> Iterator[Callable[[bytes], bytes]]:
     """ModelInfer with bytes of any kind."""
     with grpc.insecure_channel(server.address) as channel:
         call = channel.unary_unary(methods.MODEL_INFER.path, request_serializer=None, response_deserializer=None)

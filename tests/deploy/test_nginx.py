@@ -72,14 +72,14 @@ def test_tls_ends_at_the_proxy_tokens_do_not_and_a_dead_server_is_left_out(tmp_p
     )
     with first, second, front(tmp_path, authority, [first.address, second.address]) as address:
 
-        def client(token: str | None) -> InferenceClient:
-            credentials = Credentials(ca=authority.cert, token=token)
+        def client(token: str) -> InferenceClient:
+            (tmp_path / "token").write_text(token)
+            credentials = Credentials(ca=authority.cert, token_file=tmp_path / "token")
             return InferenceClient(
                 address, model_name=graph.name, fingerprint=graph.fingerprint, credentials=credentials, timeout_s=30.0
             )
 
         with client(TOKEN) as device:
-            device.wait_until_ready()
             for _ in range(10):
                 assert_equal(dict(device.infer(inputs).tensors), expected)
             assert all("OK" in its for its in answers), "both servers should have had requests"
@@ -92,5 +92,5 @@ def test_tls_ends_at_the_proxy_tokens_do_not_and_a_dead_server_is_left_out(tmp_p
                 except SurgeryError:
                     pass  # what was under way to the one that stopped is the edge's to finish
             assert answered >= 8
-        with client("another-token-of-16"), pytest.raises(UnauthenticatedError), client("another-token-of-16") as other:
-            other.infer(inputs)
+        with client("another-token-of-them") as stranger, pytest.raises(UnauthenticatedError):
+            stranger.infer(inputs)

@@ -23,7 +23,7 @@ from dnn_surgery.cloud.gate import ClientGate, Quota
 from dnn_surgery.cloud.limits import ServingLimits
 from dnn_surgery.cloud.service import TailService
 from dnn_surgery.cloud.tokens import TokenFile
-from dnn_surgery.errors import BusyError, SurgeryError
+from dnn_surgery.errors import SurgeryError, TooLargeError
 from dnn_surgery.execution.engine import Engine
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol import health, methods
@@ -78,13 +78,13 @@ class Replica:
     """One replica: Ray calls the method that has the call's name."""
 
     def __init__(self, options: ReplicaOptions) -> None:
-        self._options = options
-        self._service = TailService(
+        self.max_message_bytes = options.max_message_bytes
+        self.service = TailService(
             list(options.build_engines()), profile=options.profiles, limits=options.limits, batching=options.batching
         )
         tokens = None if options.tokens is None else TokenFile(options.tokens)
         self._handler = RequestHandler(
-            self._service,
+            self.service,
             gate=ClientGate(tokens=tokens, quota=options.quota, limits=options.limits),
             observers=[CallLog()],
         )
@@ -95,13 +95,13 @@ class Replica:
         Raises:
             RuntimeError: the compute thread has ended.
         """
-        if not self._service.is_alive:
+        if not self.service.is_alive:
             raise RuntimeError("the compute thread has ended")
 
     async def __del__(self) -> None:
         """Called by Ray before it ends a replica, once its requests are done."""
         await self._handler.drain(grace_s=5.0)
-        await asyncio.to_thread(self._service.close)
+        await asyncio.to_thread(self.service.close)
 
     async def Check(self, request: bytes, grpc_context: Any) -> Reply:  # noqa: N802 - the protocol's name
         """grpc.health.v1, for load balancers."""
@@ -113,9 +113,9 @@ class Replica:
     async def answer(self, path: str, request: bytes, context: Any) -> Reply:
         """Answers a call; every error becomes a status, as in the plain server."""
         try:
-            if len(request) > self._options.max_message_bytes:
-                limit = self._options.max_message_bytes
-                raise BusyError(f"the message of {len(request)} bytes is larger than the {limit} that are taken")
+            if len(request) > self.max_message_bytes:
+                limit_bytes = self.max_message_bytes
+                raise TooLargeError(f"a message of {len(request)} bytes is larger than the {limit_bytes} that are taken")
             with ExitStack() as stack:
                 client = ""
                 if path not in HEALTH:

@@ -1,0 +1,80 @@
+"""What only the server on Ray has: replicas that die. The answers themselves: test_answers, test_refusals."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from dnn_surgery.cloud.ray_server import RayServer
+from dnn_surgery.edge.runtime import Edge, NamedInputs
+from dnn_surgery.execution.engine import Array, Engine
+from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.protocol import health
+from tests.cloud.network import assert_equal, client_of
+from tests.cloud.ray_models import RAY_MARK
+
+pytestmark = pytest.mark.slow
+
+FRAMES, KILL_AT = 300, 60
+
+
+def replica_processes() -> list[int]:
+    """Those of this very test run."""
+    mark = f"{RAY_MARK}={os.getpid()}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                ours = mark in (folder / "environ").read_bytes().split(b"\0")
+                if ours and (folder / "cmdline").read_bytes().startswith(b"ray::ServeReplica"):
+                    found.append(int(folder.name))
+            except OSError:
+                continue  # ended meanwhile, or another user's
+    return found
+
+
+def test_a_replica_killed_under_load_loses_no_frame(
+    ray_server: RayServer, engine: Engine, graph: ModelGraph, inputs: dict[str, Array], expected: dict[str, Array]
+) -> None:
+    replicas = replica_processes()
+    assert len(replicas) == 2
+    killed: list[int] = []
+
+    def frames() -> Iterator[NamedInputs]:
+        for number in range(FRAMES):
+            if number == KILL_AT:
+                os.kill(replicas[0], signal.SIGKILL)
+                killed.append(replicas[0])
+            yield NamedInputs(str(number), dict(inputs))
+
+    edge_layers = graph.edge_layers(graph.layers[1].name)
+    with client_of(ray_server, graph) as client:
+        edge = Edge(engine, edge_layers, client=client, deadline_s=20.0)
+        results = list(edge.stream(frames(), in_flight=8))
+    assert killed
+    assert [result.index for result in results] == list(range(FRAMES))
+    for result in results:
+        assert_equal(dict(result.outputs), expected)
+        assert (result.finished_by == "edge") is (result.failure is not None)
+    assert all(result.finished_by == "cloud" for result in results[: KILL_AT // 2])
+    assert any(result.finished_by == "cloud" for result in results[KILL_AT + 8 :])
+
+
+def test_load_balancers_are_told_of_health_and_reflection_is_off(ray_server: RayServer, graph: ModelGraph) -> None:
+    with grpc.insecure_channel(ray_server.address) as channel:
+
+        def call(path: str, data: bytes) -> bytes:
+            answer: bytes = channel.unary_unary(path)(data, timeout=20)
+            return answer
+
+        name = graph.name.encode()
+        assert call(f"/{health.SERVICE}/Check", b"\n" + bytes([len(name)]) + name) == health.SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            call("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", b"")
+    assert isinstance(caught.value, grpc.Call)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
