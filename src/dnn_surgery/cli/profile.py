@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 
 EXAMPLE = "dnn-surgery profile resnet18 -o pi.json"
 
+DEFAULT_REPEATS = 15
+
 # What is acted on here, and what is the business of `run` and `serve`.
 _SUPPORTED = (*MODEL_KEYS, "server", "profiles", "sources", "plan", "link", "overload", "output")
 
@@ -34,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_model_arguments(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write the profile (default: stdout)")
-    parser.add_argument("--repeats", type=int, default=15, metavar="N", help="measured rounds (default 15)")
+    parser.add_argument(
+        "--repeats", type=int, default=DEFAULT_REPEATS, metavar="N", help="measured rounds (default 15)"
+    )
     parser.add_argument("--verify", action="store_true", help="predicted against measured seconds of every cut")
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
     parser.add_argument("--json", action="store_true", help="no table: the profile (or the comparison) on stdout")
@@ -60,11 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
             calibrated(verification.profile, verification.times).save(arguments.output)
         _show_verification(verification, as_json=arguments.json)
         return 0
-    _show_profile(_measured(engine, arguments.repeats), arguments)
+    _show_profile(measured(engine, repeats=arguments.repeats), arguments)
     return 0
 
 
-def _measured(engine: Engine, repeats: int) -> Profile:
+def measured(engine: Engine, *, repeats: int = DEFAULT_REPEATS) -> Profile:
+    """Profiles the engine's model, under a bar on stderr."""
     from dnn_surgery.profiling.measure import profile
 
     name = engine.graph.name

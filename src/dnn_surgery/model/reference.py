@@ -1,4 +1,4 @@
-"""What a user calls a model: a name in the zoo, ``package.module:factory``, an ``.onnx`` or a ``.pt2`` file."""
+"""What a user calls a model: a name in the zoo, ``package.module:factory``, an ``.onnx``, ``.pt2`` or ``.bundle`` file."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 # More is a slip of the pen, which should not end in a machine without memory.
 MAX_CLASSES = 1_000_000
 
+_NEEDS_ONNX = (
+    "ONNX models need onnx and a runtime: pip install dnn-surgery[onnx-cpu], or dnn-surgery[onnx] beside the "
+    "onnxruntime wheel of your device"
+)
+
 
 def load_model(
     ref: str,
@@ -40,7 +45,7 @@ def load_model(
 
     Args:
         ref: a name in the zoo (case, hyphens and underscores do not matter), ``package.module:factory``, a file
-            ``.onnx``, or a file ``.pt2`` that `torch.export.save` wrote.
+            ``.onnx``, a file ``.pt2`` that `torch.export.save` wrote, or a ``.bundle``, which has everything in it.
         weights: a ``.pth``, ``.pt`` or ``.safetensors`` file. Without one a network of the zoo has the trained weights
             that are installed for it, or seeded ones, which a notice of the graph says.
         trust_model: allows factories and ``.pt2`` files, which are code and can do whatever their author wants.
@@ -55,6 +60,20 @@ def load_model(
         WeightsError: the weights file is missing, damaged, unsafe, or of another model.
     """
     suffix = Path(ref).suffix.lower()
+    if suffix == ".bundle":
+        if given := [
+            name
+            for name, value in (
+                ("weights", weights),
+                ("classes", classes),
+                ("input shapes", input_shapes),
+                ("preprocess", preprocess),
+                ("postprocess", postprocess),
+            )
+            if value
+        ]:
+            raise ModelError(f"{ref} is a bundle, which has everything in it; {given[0]} cannot be put into it")
+        return _load_bundle(Path(ref))
     if suffix == ".onnx":
         if preprocess is not None or postprocess is not None:
             raise ModelError(f"{ref}: preprocess and postprocess are not put around ONNX files yet")
@@ -101,11 +120,16 @@ def _load_onnx(
     try:
         from dnn_surgery.model.onnx_graph import load_onnx
     except ImportError as error:
-        raise ModelError(
-            "ONNX models need onnx and a runtime: pip install dnn-surgery[onnx-cpu], or dnn-surgery[onnx] beside the "
-            "onnxruntime wheel of your device"
-        ) from error
+        raise ModelError(_NEEDS_ONNX) from error
     return with_picture(load_onnx(path, input_shapes=input_shapes))
+
+
+def _load_bundle(path: Path) -> ModelGraph:
+    try:
+        from dnn_surgery.model.bundle_file import load_bundle
+    except ImportError as error:
+        raise ModelError(_NEEDS_ONNX) from error
+    return load_bundle(path)
 
 
 def _load_zoo(found: ZooEntry, weights: str | Path | None, classes: int | None) -> ModelGraph:
