@@ -35,7 +35,7 @@ class Bundles:
             RemoteError: it cannot be made here; the message says why.
         """
         if self._making is None:
-            self._making = asyncio.ensure_future(in_thread(self._make))  # type: ignore[arg-type]
+            self._making = asyncio.ensure_future(in_thread(self._make))
         making = self._making
         try:
             return await asyncio.shield(making)

@@ -145,7 +145,7 @@ class TailService(DataPlane):
         return self._profile.to_json()
 
     async def bundle(self, name: str, fingerprint: str | None) -> BundleFile:
-        """See :meth:`DataPlane.bundle`. A PyTorch model is exported first, which takes seconds in which nothing runs."""
+        """See :meth:`DataPlane.bundle`. A PyTorch model is exported first: seconds in which no request runs."""
         self._check_model(name or self._graph.name, "")
         self._check_fingerprint(fingerprint)
         return await self._bundles.get(self._in_compute_thread)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -48,7 +47,7 @@ def export_bundle(graph: ModelGraph, path: Path, *, threads: int | None = None) 
             packed = PartFiles(load_bundle(unfinished), threads=threads)
             # By the operators of the graph itself, not by those that were packed.
             found = PartFiles(graph, threads=threads).check(packed.whole(Path(home) / "model.onnx"))
-            os.replace(unfinished, path)
+            unfinished.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     return found

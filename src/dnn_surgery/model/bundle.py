@@ -18,8 +18,10 @@ SCHEMA = "dnn-surgery/bundle/1"
 
 # What arrays hold; anything else is no tensor that could travel.
 _DTYPES = frozenset(
-    ("bool", "float16", "float32", "float64", "bfloat16")
-    + tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+    {
+        *("bool", "float16", "float32", "float64", "bfloat16"),
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    }
 )
 _DIGEST_BYTES = 32
 
@@ -214,7 +216,6 @@ def _check_tensors(found: Contents) -> None:
     picture = found.picture
     if picture is None:
         return
-    tensor = found.tensors.get(picture.tensor)
-    sides = (picture.height, picture.width, 3)
-    if picture.tensor not in found.said.inputs or tensor is None or tensor.shape[1:] != sides or len(tensor.shape) != 4:
+    sides = found.tensors[picture.tensor].shape if picture.tensor in found.said.inputs else ()
+    if len(sides) != 4 or sides[1:] != (picture.height, picture.width, 3):
         raise ModelError(f"the picture {picture.tensor!r:.60} is no input of {picture.height} x {picture.width}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from dnn_surgery.errors import ModelError
 from dnn_surgery.model.bundle import Contents, PackedFile, describe, restore
 from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.model.onnx_nodes import bodies
 from dnn_surgery.model.onnx_program import MODEL_FILE, WEIGHTS_FILE, OnnxProgram
 
 SUFFIX = ".bundle"
@@ -72,12 +74,9 @@ def write_bundle(graph: ModelGraph, folder: Path, example: Mapping[str, Array], 
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(DESCRIPTION, _TIME), json.dumps(document))
         for path in paths:
-            with (
-                path.open("rb") as source,
-                archive.open(zipfile.ZipInfo(path.name, _TIME), "w", force_zip64=True) as to,
-            ):
-                while data := source.read(_CHUNK_BYTES):
-                    to.write(data)
+            entry = zipfile.ZipInfo(path.name, _TIME)
+            with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as copy:
+                shutil.copyfileobj(source, copy, _CHUNK_BYTES)
         archive.writestr(zipfile.ZipInfo(EXAMPLE, _TIME), packed)
 
 
@@ -198,12 +197,11 @@ def _check_model(bundle: Path, folder: Path) -> None:
 
 def _tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
     """Every tensor of the model: weights and attributes, in functions and in bodies too."""
-    for graph in model.graphs():
-        for value in graph.initializers.values():
-            if value.const_value is not None:
-                yield value.const_value
-    for nodes in (model.graph, *model.functions.values()):
-        for node in ir.traversal.RecursiveGraphIterator(nodes):
+    graphs = [model.graph, *(function.graph for function in model.functions.values())]
+    for graph in graphs:  # grows while it is walked through
+        yield from (value.const_value for value in graph.initializers.values() if value.const_value is not None)
+        for node in graph:
+            graphs.extend(bodies(node))
             for attribute in node.attributes.values():
                 if attribute.type is ir.AttributeType.TENSOR:
                     yield attribute.as_tensor()

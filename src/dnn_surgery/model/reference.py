@@ -1,4 +1,4 @@
-"""What a user calls a model: a name in the zoo, ``package.module:factory``, an ``.onnx``, ``.pt2`` or ``.bundle`` file."""
+"""What a user calls a model: a name in the zoo, ``package.module:factory``, or a file (.onnx, .pt2, .bundle)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import string
 import tempfile
@@ -75,7 +74,7 @@ def fetch_bundle(
                 _download(client, first, file, progress, sleep)
             if check(unfinished) != first.fingerprint:
                 raise RemoteError(f"the bundle of {client.address} is of another model than it announced")
-            os.replace(unfinished, entry)
+            unfinished.replace(entry)
     except OSError as error:
         raise ModelError(f"cannot write to the cache {entry.parent} ({error.strerror}): set XDG_CACHE_HOME") from error
     return entry

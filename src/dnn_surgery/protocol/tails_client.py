@@ -9,12 +9,14 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from dnn_surgery.errors import DeadlineError, FingerprintError, SurgeryError, UnknownModelError, UnreachableError
 from dnn_surgery.execution.part_names import tail_name
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.client import InferenceClient, Payload
-from dnn_surgery.protocol.dataplane import Array, ModelDescription, TensorDescription
+from dnn_surgery.protocol.dataplane import Array, TensorDescription
 from dnn_surgery.protocol.pending import PendingReply
 from dnn_surgery.protocol.stubs import open_inference_pb2 as oip
 from dnn_surgery.protocol.wire import join
@@ -45,9 +47,7 @@ class TailsClient(InferenceClient):
         """See :meth:`InferenceClient.infer_async`; the model is the tail that takes `tensors` and makes `outputs`."""
         # Servers know no tensor without dimensions; an exported tail takes a scalar as [1].
         sent = {
-            name: value.reshape(1)
-            if not isinstance(value, (bytes, bytearray, memoryview)) and not value.ndim
-            else value
+            name: value.reshape(1) if isinstance(value, np.ndarray) and not value.ndim else value
             for name, value in tensors.items()
         }
         return super().infer_async(sent, outputs, codecs=codecs, timeout_s=timeout_s)
@@ -122,9 +122,8 @@ def _fits(expected: Mapping[str, TensorDescription], found: Sequence[TensorDescr
         wanted = expected[tensor.name]
         if tensor.dtype != wanted.dtype or len(tensor.shape) != len(wanted.shape):
             return False
-        if any(
-            None not in (one, other) and one != other for one, other in zip(tensor.shape, wanted.shape, strict=True)
-        ):
+        sizes = zip(tensor.shape, wanted.shape, strict=True)
+        if any(None not in (one, other) and one != other for one, other in sizes):
             return False
     return True
 
