@@ -52,12 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exports, and says what was written and checked."""
     from dnn_surgery.cli.model_arguments import fill_from_configuration, load_graph
-    from dnn_surgery.execution.export_bundle import check_new_bundle
-    from dnn_surgery.execution.export_folder import check_new
+    from dnn_surgery.model.onnx_extra import require_onnx
 
     if arguments.config is not None:
         fill_from_configuration(arguments).check_supported(_SUPPORTED, "export")
     target = _check(arguments)
+    require_onnx()
+    from dnn_surgery.execution.export_bundle import check_new_bundle
+    from dnn_surgery.execution.export_folder import check_new
+
     # Before the model is loaded: that nothing can be written should not take as long to say as a model takes to load.
     (check_new_bundle if arguments.format == "bundle" else check_new)(target)
     graph = load_graph(arguments)

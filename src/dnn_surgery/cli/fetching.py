@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from dnn_surgery.errors import InputError, ModelError
+from dnn_surgery.errors import InputError
+from dnn_surgery.model.onnx_extra import require_onnx
 
 
 def fetch_if_asked(arguments: argparse.Namespace) -> None:
@@ -28,16 +29,11 @@ def fetch_if_asked(arguments: argparse.Namespace) -> None:
         raise InputError(f"--bundle takes the server's model; leave out {arguments.model}")
     if arguments.weights is not None:
         raise InputError("the server's bundle brings its own weights: leave out --weights")
-    try:
-        from dnn_surgery.model.bundle_file import load_bundle
-    except ImportError as error:
-        raise ModelError(
-            "the server's bundle needs onnx and a runtime: pip install dnn-surgery[onnx-cpu], or dnn-surgery[onnx] "
-            "beside the onnxruntime wheel of your device"
-        ) from error
+    require_onnx()
     from rich.console import Console
     from rich.progress import Progress
 
+    from dnn_surgery.model.bundle_file import load_bundle
     from dnn_surgery.protocol.bundle_client import fetch_bundle
     from dnn_surgery.protocol.client import InferenceClient
 

@@ -12,6 +12,7 @@ from typing import IO, Any
 from dnn_surgery.errors import RemoteError, SurgeryError
 from dnn_surgery.execution.model_cache import cache_folder
 from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.model.onnx_extra import require_onnx
 from dnn_surgery.protocol.dataplane import BundleFile
 
 _CHUNK_BYTES = 2**20
@@ -55,10 +56,9 @@ class Bundles:
             self._file = None
 
     def _make(self) -> BundleFile:
-        try:
-            from dnn_surgery.execution.export_bundle import pack
-        except ImportError as error:
-            raise RemoteError("the server lacks onnx: pip install dnn-surgery[onnx-export]") from error
+        require_onnx()
+        from dnn_surgery.execution.export_bundle import pack
+
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the server

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dnn_surgery.errors import ModelError, WeightsError
 from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.model.onnx_extra import require_onnx
 from dnn_surgery.model.pictures import with_picture
 from dnn_surgery.model.zoo import canonical_name
 from dnn_surgery.model.zoo import entry as zoo_entry
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 # More is a slip of the pen, which should not end in a machine without memory.
 MAX_CLASSES = 1_000_000
-
-_NEEDS_ONNX = (
-    "ONNX models need onnx and a runtime: pip install dnn-surgery[onnx-cpu], or dnn-surgery[onnx] beside the "
-    "onnxruntime wheel of your device"
-)
 
 
 def load_model(
@@ -117,18 +113,16 @@ def _load_onnx(
         raise WeightsError(f"{path} brings its own weights; {weights} cannot be put into it")
     if classes is not None:
         raise ModelError(f"classes can be chosen for a model of the zoo, not for {path}")
-    try:
-        from dnn_surgery.model.onnx_graph import load_onnx
-    except ImportError as error:
-        raise ModelError(_NEEDS_ONNX) from error
+    require_onnx()
+    from dnn_surgery.model.onnx_graph import load_onnx
+
     return with_picture(load_onnx(path, input_shapes=input_shapes))
 
 
 def _load_bundle(path: Path) -> ModelGraph:
-    try:
-        from dnn_surgery.model.bundle_file import load_bundle
-    except ImportError as error:
-        raise ModelError(_NEEDS_ONNX) from error
+    require_onnx()
+    from dnn_surgery.model.bundle_file import load_bundle
+
     return load_bundle(path)
 
 
