@@ -143,8 +143,7 @@ def test_the_best_served_cut_is_planned(engine: Engine, address: str) -> None:
 
 def test_a_cut_that_is_not_served_is_not_planned(engine: Engine, repository: Path, tmp_path: Path) -> None:
     shutil.copytree(repository, tmp_path / "models")
-    for path in (tmp_path / "models").glob("build/"):
-        shutil.rmtree(path)
+    shutil.rmtree(tmp_path / "models" / "build")
     here = dnn_surgery.profile(engine.graph, engine=engine, repeats=2, warmup=0)
     with (
         standard_server(tmp_path / "models") as address,
@@ -165,7 +164,7 @@ def test_the_link_is_estimated_with_calls_of_the_standard(engine: Engine, addres
 
 
 def test_a_cut_that_nobody_exported(engine: Engine, address: str) -> None:
-    with pytest.raises(UnknownModelError, match=r"serves no model 'build__left\.0-\w{8}|serves no model"):
+    with pytest.raises(UnknownModelError, match=r"serves no model 'build__right\.0"):
         connect_standard(engine, address, cut="right.0")
 
 
