@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from dnn_surgery.cli.main import main
+from dnn_surgery.edge.result import Classification, classify
 from dnn_surgery.edge.sources import fit
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.tolerance import TOLERANCE
@@ -21,7 +22,7 @@ from dnn_surgery.model.reference import load_model
 from tests.cli.serving import Serving, environment, serving
 from tests.evaluation.pictures import IMAGENET
 
-LITE = "efficientnet_lite0"
+LITE, SMALL = "efficientnet_lite0", "tests.edge.networks:build"
 
 # PyTorch, its exporter and every package with a model in it are not there.
 DEVICE = """
@@ -34,8 +35,16 @@ sys.exit(main())
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Serving]:
-    with serving(LITE, "--threads", "1", "--port", "0", "--json") as running:
+def profile(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of the server and of the device: a bundle is the same model, so its costs go by the same names."""
+    path = tmp_path_factory.mktemp("profile") / "lite.json"
+    assert main(["profile", LITE, "--threads", "1", "--repeats", "1", "-o", str(path)]) == 0
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def server(profile: str) -> Iterator[Serving]:
+    with serving(LITE, "--threads", "1", "--port", "0", "--json", "--profile", profile) as running:
         yield running
 
 
@@ -49,19 +58,23 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def expected(pictures: Path) -> list[tuple[str, float]]:
-    """Label and probability by PyTorch, unsplit."""
-    graph = load_model(LITE)
+def unsplit(model: str, pictures: Path) -> list[Classification]:
+    """What the model says by PyTorch."""
+    graph = load_model(model, trust_model=True)
     assert graph.picture is not None
-    assert graph.labels is not None
     whole = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)
     answers = []
     for path in sorted(pictures.iterdir()):
-        (scores,) = whole({"picture": fit(np.asarray(Image.open(path).convert("RGB")), graph.picture)}).values()
-        shares = np.exp(scores[0] - scores[0].max())
-        answers.append((graph.labels[int(scores.argmax())], float((shares / shares.sum()).max())))
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        found = classify(whole({"picture": fit(pixels, graph.picture)}), graph.labels)
+        assert found is not None
+        answers.append(found)
     return answers
+
+
+@pytest.fixture(scope="module")
+def expected(pictures: Path) -> list[Classification]:
+    return unsplit(LITE, pictures)
 
 
 def device(cache: Path, *arguments: str) -> tuple[list[dict[str, object]], str]:
@@ -77,17 +90,17 @@ def device(cache: Path, *arguments: str) -> tuple[list[dict[str, object]], str]:
     return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
-def assert_answers(records: list[dict[str, object]], expected: list[tuple[str, float]]) -> None:
-    assert [record["label"] for record in records] == [label for label, _ in expected]
-    for record, (_, share) in zip(records, expected, strict=True):
-        assert record["confidence"] == pytest.approx(share, abs=TOLERANCE)
+def assert_answers(records: list[dict[str, object]], expected: list[Classification]) -> None:
+    assert [record["label"] for record in records] == [found.label for found in expected]
+    for record, found in zip(records, expected, strict=True):
+        assert record["confidence"] == pytest.approx(found.confidence, abs=TOLERANCE)
 
 
 def test_the_model_comes_from_the_server(
-    server: Serving, pictures: Path, expected: list[tuple[str, float]], tmp_path: Path
+    server: Serving, profile: str, pictures: Path, expected: list[Classification], tmp_path: Path
 ) -> None:
     where = ["--server", server.event["address"], "--source", str(pictures)]
-    fixed = ["--cut", "blocks.5.project", "--threads", "1", "--bandwidth", "1Gbit/s"]
+    fixed = ["--cut", "blocks.5.project", "--threads", "1", "--bandwidth", "1Gbit/s", "--profile", profile]
     records, told = device(tmp_path, *where, *fixed)
     assert_answers(records, expected)
     assert {record["finished_by"] for record in records} == {"cloud"}
@@ -107,10 +120,11 @@ def test_the_model_comes_from_the_server(
 
 
 def test_a_bundle_is_exported_and_served_by_a_server_without_pytorch(
-    pictures: Path, expected: list[tuple[str, float]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundle = tmp_path / "lite.bundle"
-    assert main(["export", LITE, "--format", "bundle", "-o", str(bundle), "--threads", "1"]) == 0
+    bundle = tmp_path / "small.bundle"
+    options = ["--trust-model", "--format", "bundle", "--threads", "1"]
+    assert main(["export", SMALL, *options, "-o", str(bundle)]) == 0
     printed = capsys.readouterr().out
     found = re.search(r"checked: the bundle, read back, run by ONNX Runtime .* at most (\S+) of", printed)
     assert found is not None
@@ -119,9 +133,10 @@ def test_a_bundle_is_exported_and_served_by_a_server_without_pytorch(
         records, _ = device(
             tmp_path / "cache",
             *("--server", server.event["address"], "--source", str(pictures), "--threads", "1"),
-            *("--cut", "blocks.5.project", "--bandwidth", "1Gbit/s"),
+            *("--cut", "first.0", "--bandwidth", "1Gbit/s"),
         )
-    assert_answers(records, expected)
+    assert_answers(records, unsplit(SMALL, pictures))
+    assert {record["finished_by"] for record in records} == {"cloud"}
 
 
 @pytest.mark.parametrize(

@@ -191,19 +191,23 @@ def test_profiles_of_another_model(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("missing", "model", "message"),
     [
-        ("onnx_ir", "tests.cloud.network:build", "pip install dnn-surgery[onnx"),
-        ("onnxscript", "tests.cloud.network:build", "pip install dnn-surgery[onnx-export]"),
-        ("onnxruntime", "tests.cloud.network:build", "pip install dnn-surgery[onnx-cpu]"),
+        ("onnx", "small.onnx", "pip install dnn-surgery[onnx-cpu]"),
+        ("onnx_ir", BRANCHES, "pip install dnn-surgery[onnx-cpu]"),
+        ("onnxscript", BRANCHES, "pip install dnn-surgery[onnx-export]"),
+        ("onnxruntime", "small.onnx", "pip install dnn-surgery[onnx-cpu]"),
     ],
 )
 def test_without_the_extras(missing: str, model: str, message: str, tmp_path: Path) -> None:
     script = f"import sys; sys.modules[{missing!r}] = None; from dnn_surgery.cli.main import main; sys.exit(main())"
-    arguments = ["export", model, "--trust-model", "--cut", "stem.0", "-o", str(tmp_path / "new")]
+    onnx.save(small_model(), tmp_path / "small.onnx")
+    cut = "stem.0" if model == BRANCHES else "below"
+    arguments = ["export", model, "--trust-model", "--cut", cut, "-o", "new"]
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         capture_output=True,
         text=True,
         check=False,
+        cwd=tmp_path,
         env={**environment(), "XDG_CACHE_HOME": str(tmp_path / "cache")},
     )
     assert done.returncode == 2, done.stderr

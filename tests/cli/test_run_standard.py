@@ -21,7 +21,8 @@ from tests.cli.serving import environment
 from tests.evaluation.pictures import IMAGENET
 from tests.standard_server import standard_server
 
-MODEL = ("tests.edge.networks:build", "--trust-model", "--threads", "1")
+FACTORY = "tests.edge.networks:build"
+MODEL = (FACTORY, "--trust-model", "--threads", "1")
 CUT = "first.0"
 FRAMES = 12
 # Calls with which the edge makes sure that the tail is the right one.
@@ -52,7 +53,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(pictures: Path) -> list[float]:
     """The confidence of the unsplit model for each picture."""
-    graph = load_model(MODEL[0], trust_model=True)
+    graph = load_model(FACTORY, trust_model=True)
     assert graph.picture is not None
     whole = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)
     answers = []
@@ -63,9 +64,28 @@ def expected(pictures: Path) -> list[float]:
     return answers
 
 
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same model for devices without PyTorch."""
+    path = tmp_path_factory.mktemp("bundle") / "small.bundle"
+    assert main(["export", *MODEL, "--format", "bundle", "-o", str(path)]) == 0
+    return str(path)
+
+
 def run(*arguments: str) -> tuple[int, list[dict[str, object]], str]:
     done = subprocess.run(
-        [sys.executable, "-m", "dnn_surgery", "run", *MODEL, *arguments, "--server-protocol", "oip", "--json"],
+        [
+            sys.executable,
+            "-m",
+            "dnn_surgery",
+            "run",
+            *arguments,
+            "--threads",
+            "1",
+            "--server-protocol",
+            "oip",
+            "--json",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -79,20 +99,24 @@ def assert_all_frames(records: list[dict[str, object]], expected: list[float]) -
     assert [record["confidence"] for record in records] == pytest.approx(expected, abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("pytorch", [True, False])
 def test_frames_are_finished_by_the_standard_server(
-    engine: str, address: str, pictures: Path, expected: list[float]
+    pytorch: bool, bundle: str, address: str, pictures: Path, expected: list[float]
 ) -> None:
-    code, records, errors = run("--server", address, "--source", str(pictures), "--cut", CUT, "--engine", engine)
+    model = MODEL if pytorch else (bundle,)
+    code, records, errors = run(*model, "--server", address, "--source", str(pictures), "--cut", CUT)
     assert code == 0, errors
     assert_all_frames(records, expected)
     assert {(record["finished_by"], record["cut"]) for record in records} == {("cloud", CUT)}
     assert "0 finished here because the cloud could not" in errors
 
 
-def test_no_frame_is_lost_when_the_server_is_killed(repository: Path, pictures: Path, expected: list[float]) -> None:
+def test_no_frame_is_lost_when_the_server_is_killed(
+    bundle: str, repository: Path, pictures: Path, expected: list[float]
+) -> None:
     with standard_server(repository, die_after=CHECKS + 5) as address:
-        code, records, errors = run("--server", address, "--source", str(pictures), "--cut", CUT, "--in-flight", "2")
+        given = ["--server", address, "--source", str(pictures), "--cut", CUT, "--in-flight", "2"]
+        code, records, errors = run(bundle, *given)
     assert code == 0, errors
     assert_all_frames(records, expected)
     by = [record["finished_by"] for record in records]
@@ -103,14 +127,13 @@ def test_no_frame_is_lost_when_the_server_is_killed(repository: Path, pictures: 
 
 
 def test_a_profile_of_the_server_decides_among_the_served_cuts(
-    address: str, pictures: Path, expected: list[float], tmp_path: Path
+    bundle: str, address: str, pictures: Path, expected: list[float], tmp_path: Path
 ) -> None:
     profile = tmp_path / "server.json"
-    assert main(["profile", *MODEL, "--repeats", "1", "-o", str(profile)]) == 0
+    assert main(["profile", bundle, "--threads", "1", "--repeats", "1", "-o", str(profile)]) == 0
     both = ["--cloud-profile", str(profile), "--profile", str(profile), "--emulate-slowdown", "50"]
-    code, records, errors = run(
-        "--server", address, "--source", str(pictures), *both, "--bandwidth", "10Gbit/s", "--deadline", "60s"
-    )
+    given = ["--server", address, "--source", str(pictures), "--bandwidth", "10Gbit/s", "--deadline", "60s"]
+    code, records, errors = run(bundle, *given, *both)
     assert code == 0, errors
     assert_all_frames(records, expected)
     assert {record["cut"] for record in records} == {"cloud"}
