@@ -19,6 +19,7 @@ from dnn_surgery.execution.tolerance import TOLERANCE
 from dnn_surgery.model.reference import load_model
 from tests.cli.serving import environment
 from tests.evaluation.pictures import IMAGENET
+from tests.profiling.even import even_profile
 from tests.standard_server import standard_server
 
 FACTORY = "tests.edge.networks:build"
@@ -130,7 +131,7 @@ def test_a_profile_of_the_server_decides_among_the_served_cuts(
     bundle: str, address: str, pictures: Path, expected: list[float], tmp_path: Path
 ) -> None:
     profile = tmp_path / "server.json"
-    assert main(["profile", bundle, "--threads", "1", "--repeats", "1", "-o", str(profile)]) == 0
+    even_profile(make_engine(load_model(bundle), threads=1)).save(profile)
     both = ["--cloud-profile", str(profile), "--profile", str(profile), "--emulate-slowdown", "50"]
     given = ["--server", address, "--source", str(pictures), "--bandwidth", "10Gbit/s", "--deadline", "60s"]
     code, records, errors = run(bundle, *given, *both)

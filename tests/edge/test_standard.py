@@ -22,6 +22,7 @@ from dnn_surgery.execution.tolerance import TOLERANCE, deviation
 from dnn_surgery.model.reference import load_model
 from dnn_surgery.planning import Link
 from tests.onnx_files import REAL_FILES, numbers, small_model
+from tests.profiling.even import even_profile
 from tests.standard_server import standard_server
 
 YOLO = str(REAL_FILES["yolov8_open"][0])
@@ -128,7 +129,7 @@ def test_a_batch_that_varies_and_a_scalar_that_crosses(tmp_path: Path) -> None:
 
 
 def test_the_best_served_cut_is_planned(engine: Engine, address: str) -> None:
-    here = dnn_surgery.profile(engine.graph, engine=engine, repeats=2, warmup=0)
+    here = even_profile(engine)
     fast, slow = Link(bandwidth_bps=1e12), Link(bandwidth_bps=1e3)
     with connect_standard(
         engine, address, cloud_profile=here, edge_profile=here, link=fast, slowdown=1e5, deadline_s=60
@@ -144,7 +145,7 @@ def test_the_best_served_cut_is_planned(engine: Engine, address: str) -> None:
 def test_a_cut_that_is_not_served_is_not_planned(engine: Engine, repository: Path, tmp_path: Path) -> None:
     shutil.copytree(repository, tmp_path / "models")
     shutil.rmtree(tmp_path / "models" / "build")
-    here = dnn_surgery.profile(engine.graph, engine=engine, repeats=2, warmup=0)
+    here = even_profile(engine)
     with (
         standard_server(tmp_path / "models") as address,
         connect_standard(
