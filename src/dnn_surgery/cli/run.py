@@ -92,7 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     specs = read_sources(arguments.source or [])
     if arguments.config is not None:
-        specs = specs or _configured(arguments)
+        # Read in any case: it says more than the sources.
+        configured = _configured(arguments)
+        specs = specs or configured
     if not specs:
         raise InputError("no --source given: a picture, a folder, a glob, or a video file")
     _check(arguments)
