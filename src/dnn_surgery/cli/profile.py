@@ -1,5 +1,7 @@
 """Measure what a model costs on this device, and write it to a profile file.
 
+The process stays on as many processors as the engine has threads, the idlest ones (--no-pin: anywhere). Where the
+machine had other work to do meanwhile, the file says so, and so does every plan made from it.
 Plan with two of them: dnn-surgery plan --edge pi.json --cloud server.json --bandwidth 5.85Mbit/s
 With --verify every candidate cut is also run whole: what was predicted stands beside what was measured, and the file
 (-o) holds both, so that a plan for one of these cuts is made from what it took.
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repeats", type=int, default=DEFAULT_REPEATS, metavar="N", help="measured rounds (default 15)"
     )
     parser.add_argument("--verify", action="store_true", help="predicted against measured seconds of every cut")
+    parser.add_argument("--no-pin", action="store_true", help="do not stay on as many processors as there are threads")
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
     parser.add_argument("--json", action="store_true", help="no table: the profile (or the comparison) on stdout")
 
@@ -58,25 +61,34 @@ def run(arguments: argparse.Namespace) -> int:
 
         verification = _with_bar(
             f"verifying {graph.name}",
-            lambda progress: verify(engine, repeats=arguments.repeats, progress=progress),
+            lambda progress: verify(engine, repeats=arguments.repeats, progress=progress, pin=not arguments.no_pin),
         )
+        _say_busy(verification.profile)
         if arguments.output:
             calibrated(verification.profile, verification.times).save(arguments.output)
         _show_verification(verification, as_json=arguments.json)
         return 0
-    _show_profile(measured(engine, repeats=arguments.repeats), arguments)
+    found = measured(engine, repeats=arguments.repeats, pin=not arguments.no_pin)
+    _show_profile(found, arguments)
     return 0
 
 
-def measured(engine: Engine, *, repeats: int = DEFAULT_REPEATS) -> Profile:
-    """Profiles the engine's model, under a bar on stderr."""
+def _say_busy(measured: Profile) -> None:
+    if measured.busy is not None:
+        print(f"dnn-surgery: notice: this machine was busy meanwhile: {measured.busy.text}", file=sys.stderr)
+
+
+def measured(engine: Engine, *, repeats: int = DEFAULT_REPEATS, pin: bool = True) -> Profile:
+    """Profiles the engine's model, under a bar on stderr, and says if the machine was busy meanwhile."""
     from dnn_surgery.profiling.measure import profile
 
     name = engine.graph.name
-    return _with_bar(
+    found = _with_bar(
         f"profiling {name}",
-        lambda progress: profile(engine.graph, engine=engine, repeats=repeats, progress=progress),
+        lambda progress: profile(engine.graph, engine=engine, repeats=repeats, progress=progress, pin=pin),
     )
+    _say_busy(found)
+    return found
 
 
 def _with_bar(title: str, work: Callable[[Callable[[int, int], None]], Result]) -> Result:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
     from dnn_surgery.planning import Link
+    from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.report.frame_lines import FrameLines
 
 # Keys of a configuration file that are acted on here, beside the sources.
@@ -84,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs until the source ends."""
     from dnn_surgery.cli.fetching import fetch_if_asked
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
+    from dnn_surgery.cli.profile_file import load_profile, say_differences
     from dnn_surgery.cli.standard_server import connected_to_standard
     from dnn_surgery.edge.intake import Intake
     from dnn_surgery.edge.sinks import Sinks
@@ -109,11 +111,13 @@ def run(arguments: argparse.Namespace) -> int:
         intake = stack.enter_context(
             Intake(specs, overload=arguments.overload or "skip", on_error=note, on_notice=_say)
         )
+        edge_profile = load_profile(arguments)
         fetch_if_asked(arguments)
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
         engine = build_engine(graph, arguments)
+        say_differences(edge_profile, engine)
         lines = FrameLines(graph, as_json=arguments.json)
         sinks = stack.enter_context(Sinks(_sinks(arguments, specs, graph, lines), on_error=_say))
         frames = _frames(sinks.watch(intake), graph, arguments.frames)
@@ -126,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
             results = edge.stream(frames, in_flight=1)
         else:
             connect = connected_to_standard if arguments.server_protocol == "oip" else _connected
-            stream = stack.enter_context(connect(engine, arguments, _link(arguments), lines))
+            stream = stack.enter_context(connect(engine, edge_profile, arguments, _link(arguments), lines))
             results = stream(frames, in_flight=arguments.in_flight)
         for result in results:
             lines.result(result)
@@ -212,10 +216,9 @@ def _say(text: str) -> None:
 
 @contextmanager
 def _connected(
-    engine: Engine, arguments: argparse.Namespace, link: Link | None, lines: FrameLines
+    engine: Engine, edge_profile: Profile | None, arguments: argparse.Namespace, link: Link | None, lines: FrameLines
 ) -> Iterator[Callable[..., Iterator[FrameResult]]]:
     from dnn_surgery.edge.connection import connect
-    from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
     from dnn_surgery.units import parse_duration
 
@@ -224,7 +227,7 @@ def _connected(
         arguments.server or f"{DEFAULT_HOST}:{DEFAULT_PORT}",
         cut=arguments.cut,
         link=link,
-        edge_profile=Profile.load(arguments.profile) if arguments.profile else None,
+        edge_profile=edge_profile,
         objective=arguments.objective or "latency",
         algorithm=arguments.algorithm,
         engine=engine,

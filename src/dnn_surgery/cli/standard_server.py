@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from dnn_surgery.edge.result import FrameResult
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.planning import Link
+    from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.report.frame_lines import FrameLines
 
 
 @contextmanager
 def connected_to_standard(
-    engine: Engine, arguments: argparse.Namespace, link: Link | None, lines: FrameLines
+    engine: Engine, edge_profile: Profile | None, arguments: argparse.Namespace, link: Link | None, lines: FrameLines
 ) -> Iterator[Callable[..., Iterator[FrameResult]]]:
     """The edge's `stream`, while it is connected to the server of exported tails that the flags name.
 
@@ -39,7 +40,7 @@ def connected_to_standard(
         arguments.server,
         cut=arguments.cut,
         cloud_profile=Profile.load(arguments.cloud_profile) if arguments.cloud_profile else None,
-        edge_profile=Profile.load(arguments.profile) if arguments.profile else None,
+        edge_profile=edge_profile,
         link=link,
         objective=arguments.objective or "latency",
         deadline_s=parse_duration(arguments.deadline) if arguments.deadline else None,
