@@ -150,8 +150,7 @@ class LinkEstimator:
             return
         if size_bytes > 0 and seconds > 0:
             at_most = math.log(8 * size_bytes / seconds)
-            if self._rate > at_most:
-                self._rate = at_most
+            self._rate = min(self._rate, at_most)
         self._variance[0] = min(self._variance[0] + 0.5, self._settings.widest**2)
 
     def belief(self, now_s: float) -> LinkBelief | None:
