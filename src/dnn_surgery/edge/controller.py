@@ -3,10 +3,14 @@
 Pure: no clock, no sockets; the device's run time and the simulation use the very same object. The rule, in order:
 
 1. nothing known of the link: stay at the edge (or where one is) and ask for a probe, never a blind jump;
-2. of all plans whose parts are ready take the one that is best at the belief and the loads - if it beats the present one by
-   more than a margin that grows with doubt, and the last change is not too fresh;
+2. of all plans whose parts are ready take the one that is expected to cost least - if it beats the present one by more
+   than a margin that grows with doubt, and with the freshness of the last change;
 3. a better plan that is not ready is named, so that it can be compiled;
-4. where the link may well be so good that another plan would win, ask for a probe.
+4. where knowing the link better is worth it, ask for a probe.
+
+What a plan is expected to cost is a mean over the belief, not its cost at the middle of it: seconds grow with 1 / rate,
+so a rate that may be low weighs more than one that may be high. The belief is log-normal; its mean is taken at the five
+points of Gauss-Hermite quadrature. Where a reply that is late is finished here, no rate costs more than that.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnn_surgery.network.estimator import LinkBelief
-from dnn_surgery.planning.frontier import Frontier, Stages
+from dnn_surgery.planning.frontier import Frontier
 from dnn_surgery.planning.goal import Goal
 from dnn_surgery.planning.link import Link
 from dnn_surgery.planning.plan import Objective, Plan
@@ -30,6 +34,11 @@ from dnn_surgery.units import format_bandwidth, format_duration
 
 _SLOWEST_BPS, _FASTEST_BPS = 1.0, 1e12
 _UNKNOWN = Link(_SLOWEST_BPS)
+_NEVER_S = 1e6  # on top of the cost of a plan that does not keep up: of two such the better one still wins
+
+# Gauss-Hermite for a standard normal variable: mean of f = _WEIGHTS @ f(_POINTS), exact for polynomials of degree 9.
+_POINTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 @dataclass(frozen=True)
@@ -46,17 +55,18 @@ class ControllerSettings:
 
     A change must gain `margin` of the present plan's cost, and `doubt` more for a belief of confidence 0. For `hold_s`
     after a change, a gain must be `hold_factor` times that. `spread` is the relative half-width of the random factor on
-    margin and hold that each controller draws for each change, so that a fleet does not move as one.
-    A probe is asked for when the belief is older than `stale_s` and the link may be good enough for another plan.
+    margin, hold and staleness that each controller draws for each change, so that a fleet does not move as one.
+    A probe is asked for when the belief is older than `stale_s` and knowing the rate exactly would save `probe_worth` of
+    a frame's cost.
     """
 
     margin: float = 0.02
-    doubt: float = 0.05
+    doubt: float = 0.02
     hold_s: float = 1.0
     hold_factor: float = 3.0
     spread: float = 0.5
-    caution: float = 0.5
-    stale_s: float = 2.0
+    stale_s: float = 1.0
+    probe_worth: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ class Controller:
     Args:
         frontier: all plans that may be the best.
         objective: what is made least (``latency`` or ``throughput``). rate_hz: only plans that keep up, if any does.
+        deadline_s: after how long without a reply the edge finishes a frame; None: it waits.
         settings: how reluctant to be. rng: where the random part of that reluctance comes from; none without it.
     """
 
@@ -89,12 +100,14 @@ class Controller:
         *,
         objective: Objective = "latency",
         rate_hz: float | None = None,
+        deadline_s: float | None = None,
         settings: ControllerSettings | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._frontier, self._settings, self._rng = frontier, settings or ControllerSettings(), rng
-        self._objective, self._rate_hz = objective, rate_hz
-        Goal(objective, rate_hz)  # checks them once, not for every frame
+        self._objective, self._rate_hz, self._deadline_s = objective, rate_hz, deadline_s
+        stays = frontier.columns[3] == 0
+        self._whole_s = float(frontier.columns[0][stays].min()) if stays.any() else None
         self._row: int | None = None
         self._changed_s = -math.inf
         self._factor = 1.0
@@ -112,8 +125,9 @@ class Controller:
         goal = Goal(self._objective, self._rate_hz, loads.edge, loads.cloud)
         if belief is None:
             return self._without_belief(now_s, goal, is_ready)
-        link = self._cautious(belief)
-        cost = self._cost(self._frontier.stages(link, goal), goal)
+        link = Link(_within(belief.bandwidth_bps), belief.rtt_s + belief.startup_s)
+        costs = self._costs(belief, link, goal)
+        cost = _WEIGHTS @ costs
         best = int(cost.argmin())
         row, wanted = best, None
         plan = self._plan(best, link, goal)
@@ -122,13 +136,13 @@ class Controller:
             row = self._ready_row(cost, link, goal, is_ready)
             plan = self._plan(row, link, goal)
         seen = f"{format_bandwidth(belief.bandwidth_bps)}, round trip {format_duration(belief.rtt_s)}"
-        probe = self._probe_pays(belief, goal, row)
         present = self._row
+        probe = self._probe_pays(belief, costs, row if present is None else present)
         if present is None or not is_ready(self._plan(present, link, goal)):
             return self._change(now_s, row, plan, f"the best plan at {seen}", probe, wanted)
         if row == present:
             return Decision(plan, False, f"still the best plan at {seen}", probe, wanted)
-        gain = 1.0 - float(cost[row] / cost[present]) if math.isfinite(cost[present]) else 1.0
+        gain = 1.0 - float(cost[row] / cost[present])
         needed = self._needed(now_s, belief)
         if gain > needed:
             return self._change(now_s, row, plan, f"{gain:.0%} better at {seen}", probe, wanted)
@@ -140,7 +154,7 @@ class Controller:
     def _without_belief(self, now_s: float, goal: Goal, is_ready: Callable[[Plan], bool]) -> Decision:
         if self._row is not None and is_ready(plan := self._plan(self._row, _UNKNOWN, goal)):
             return Decision(plan, False, "nothing is known of the link yet: no change without evidence", True)
-        cost = self._cost(self._frontier.stages(_UNKNOWN, goal), goal)
+        cost = self._cost(_UNKNOWN, goal)
         row = self._ready_row(cost, _UNKNOWN, goal, is_ready)
         plan = self._plan(row, _UNKNOWN, goal)
         return self._change(
@@ -164,18 +178,17 @@ class Controller:
         needed = self._factor * (settings.margin + settings.doubt * (1.0 - belief.confidence))
         return needed * settings.hold_factor if now_s - self._changed_s < self._factor * settings.hold_s else needed
 
-    def _cautious(self, belief: LinkBelief) -> Link:
-        """The link whose transfer times are what is to be expected: E[1 / B] of a log-normal belief."""
-        doubt = math.exp(-self._settings.caution * belief.deviation**2)
-        return Link(_within(belief.bandwidth_bps * doubt), belief.rtt_s + belief.startup_s)
+    def _costs(self, belief: LinkBelief, middle: Link, goal: Goal) -> Floats:
+        """The objective of every row at the points of the belief: [points, rows]."""
+        rates = belief.bandwidth_bps * np.exp(belief.deviation * _POINTS)
+        return np.array([self._cost(Link(_within(rate), middle.rtt_s), goal) for rate in rates.tolist()])
 
-    def _probe_pays(self, belief: LinkBelief, goal: Goal, row: int) -> bool:
-        """Whether a stale belief leaves it open that another plan would win clearly."""
-        if belief.age_s < self._factor * self._settings.stale_s:
+    def _probe_pays(self, belief: LinkBelief, costs: Floats, row: int) -> bool:
+        """Whether the belief is stale and a frame would cost clearly less if the rate were known exactly."""
+        if belief.age_s < self._factor * self._settings.stale_s or self._frontier.columns[3][row]:
             return False
-        link = Link(_within(belief.high_bps), belief.rtt_s)
-        cost = self._cost(self._frontier.stages(link, goal), goal)
-        return bool(cost.min() < cost[row] * (1 - self._settings.margin))
+        expected = float(_WEIGHTS @ costs[:, row])
+        return float(_WEIGHTS @ costs.min(axis=1)) < expected * (1 - self._settings.probe_worth)
 
     def _ready_row(self, cost: Floats, link: Link, goal: Goal, is_ready: Callable[[Plan], bool]) -> int:
         for row in np.argsort(cost, kind="stable").tolist():
@@ -183,13 +196,17 @@ class Controller:
                 return int(row)
         raise RuntimeError("no plan is ready")
 
-    def _cost(self, stages: Stages, goal: Goal) -> Floats:
-        """The objective of every row; infinite for rows that do not keep up with the rate, where any does."""
+    def _cost(self, link: Link, goal: Goal) -> Floats:
+        """The objective of every row, no more than local finish makes it; far more for rows that do not keep up."""
+        stages = self._frontier.stages(link, goal)
         value, _ = self._frontier.values(stages, goal)
-        if goal.rate_hz is None:
-            return value
-        keeps_up = stages.bottleneck_s <= (1 + TIE) / goal.rate_hz
-        return np.where(keeps_up, value, np.inf) if keeps_up.any() else stages.bottleneck_s
+        if goal.rate_hz is not None:
+            keeps_up = stages.bottleneck_s <= (1 + TIE) / goal.rate_hz
+            return np.where(keeps_up, value, stages.bottleneck_s + _NEVER_S) if keeps_up.any() else stages.bottleneck_s
+        if self._deadline_s is not None and self._whole_s is not None and goal.objective == "latency":
+            late_s = self._deadline_s + np.maximum(self._whole_s * goal.edge_load, stages.edge_s)
+            return np.minimum(value, late_s)
+        return value
 
     def _plan(self, row: int, link: Link, goal: Goal) -> Plan:
         return self._frontier.row(row, link, goal, Verdict(goal.objective, "exact"))

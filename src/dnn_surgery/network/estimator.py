@@ -5,13 +5,16 @@ An upload of s bytes whose sender had been idle for i seconds, with its tiny rep
     t = rtt + w(i) start + 8 s / B,    w(i) = min(1, i / 1 s)
 
 where `start` is what a connection that fell idle needs to reach its speed again. Transfers of one size cannot tell the
-three apart, so the round trip comes from pings (calls without a payload) made between frames, and the other two from an
-extended Kalman filter of the state (x = ln B, start) that observes
+three apart, so the round trip comes from pings (calls without a payload) between frames, and the other two from an
+extended Kalman filter. Its state is ln B = level + slow + fast, and start. The level hardly moves; slow and fast return
+to 0 within some 20 s and 2 s (Ornstein-Uhlenbeck), as the rates of mobile links do, so a bad second is believed for
+seconds only, and what is not observed widens to what this link was seen to do, not without bound. It observes
 
-    ln((t - rtt) / 8 s) = ln(exp(-x) + w start / 8 s) + noise.
+    ln((t - rtt) / 8 s) = ln(1 / B + w start / 8 s) + noise.
 
-x walks randomly, so its variance grows with the seconds since the last evidence. One value out of line is set aside; a
-second one on the same side is a step of the link, and both are then taken with an open mind (a large variance).
+All variances are multiples of one scale, learnt from the innovations: a steady link soon has a narrow interval. One
+value far outside of it is set aside; a second one on the same side is a step of the link: the level is forgotten, both
+are believed. How this was tuned: ``docs/control.md``.
 """
 
 from __future__ import annotations
@@ -20,12 +23,19 @@ import math
 import statistics
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dnn_surgery.errors import InputError
 
-_Z90 = 1.6449  # 90 % of a normal distribution lie within so many standard deviations
+Z90 = 1.6449
+"""90 % of a normal distribution lie within so many standard deviations of its middle."""
+
 _IDLE_FULL_S = 1.0
 _LEAST_S = 1e-5
+_LEVEL, _SLOW, _FAST, _START = range(4)
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class LinkBelief:
     @property
     def deviation(self) -> float:
         """Standard deviation of the logarithm of the rate, as the interval says."""
-        return math.log(self.high_bps / self.low_bps) / (2 * _Z90)
+        return math.log(self.high_bps / self.low_bps) / (2 * Z90)
 
     @property
     def confidence(self) -> float:
@@ -56,24 +66,39 @@ class LinkBelief:
 
 @dataclass(frozen=True)
 class EstimatorSettings:
-    """How the filter is tuned; standard deviations are of ln B.
+    """How the filter is tuned. Variances are of ln B, in multiples of the scale.
 
-    `walk` is how far the rate wanders in a second. `noise` is how much transfers scatter at first; later it is what
-    they were seen to scatter, never below `least_noise`. `gate` is how many deviations make a value suspect.
-    `widest` bounds what not knowing can become. A ping is wanted every `ping_every_s`.
+    `slow_s` and `fast_s` are the times after which deviations have faded to 1/e, `slow` and `fast` their variances,
+    `level_per_s` by how much the level wanders in a second, `noise` what a single transfer scatters. `scale` is the
+    scale at first, with the weight of `scale_weight` transfers, later that of the last `scale_memory` or so; never
+    below `least_scale`. More than `gate` deviations make a value suspect. `startup_s` is how large `start` may well be.
+    The round trip is the median of `pings`; a ping is wanted every `ping_every_s`. Uploads of up to `tiny_bytes` count
+    as pings.
     """
 
-    walk: float = 0.25
-    noise: float = 0.3
-    least_noise: float = 0.05
-    gate: float = 3.0
-    step: float = 1.5
-    widest: float = 1.5
-    forget: float = 0.1
-    startup: float = 0.02
+    slow_s: float = 20.0
+    fast_s: float = 2.0
+    slow: float = 0.35
+    fast: float = 0.35
+    level_per_s: float = 0.001
+    noise: float = 0.15
+    scale: float = 0.5
+    scale_weight: float = 5.0
+    scale_memory: float = 30.0
+    least_scale: float = 0.002
+    gate: float = 3.5
+    startup_s: float = 0.05
     pings: int = 7
     ping_every_s: float = 5.0
     tiny_bytes: int = 512
+
+
+class _Seen(NamedTuple):
+    """A transfer as the filter takes it: ln of seconds a bit, bits, the share of a full start that it paid."""
+
+    log_bit_s: float
+    bits: float
+    idle: float
 
 
 class LinkEstimator:
@@ -81,17 +106,12 @@ class LinkEstimator:
 
     def __init__(self, settings: EstimatorSettings | None = None) -> None:
         self._settings = settings or EstimatorSettings()
-        self._rate = 0.0
-        self._startup_s = 0.0
-        self._known = False
-        self._variance = [0.0, 0.0, 0.0]  # of x, of both, of start
-        self._noise2 = self._settings.noise**2
+        self._state: NDArray[np.float64] | None = None
+        self._covariance = np.zeros((4, 4))
+        self._scale, self._weight = self._settings.scale, self._settings.scale_weight
         self._pings: deque[float] = deque(maxlen=self._settings.pings)
-        self._pinged_s = -math.inf
-        self._evidence_s = -math.inf
-        self._walked_s = -math.inf
-        self._suspect: tuple[float, float, float] | None = None
-        self._suspect_side = 0
+        self._pinged_s = self._evidence_s = self._walked_s = -math.inf
+        self._suspect: tuple[_Seen, bool] | None = None
         self._idle = 0.0
 
     @property
@@ -120,88 +140,112 @@ class LinkEstimator:
         if size_bytes <= self._settings.tiny_bytes:
             self.ping(seconds, now_s)
             return
-        self._walk(now_s)
-        self._evidence_s = now_s
         idle = min(1.0, max(0.0, idle_s) / _IDLE_FULL_S)
         self._idle += 0.3 * (idle - self._idle)
-        spent_s = max(seconds - self.rtt_s, 0.05 * seconds, _LEAST_S)
-        seen = (math.log(spent_s / (8 * size_bytes)), 8.0 * size_bytes, idle)
-        if not self._known:
-            self._begin(-seen[0])
-            return
-        innovation, deviation = self._innovation(seen)
-        if abs(innovation) <= self._settings.gate * deviation:
-            self._suspect = None
-            self._update(seen)
-            return
-        side = 1 if innovation > 0 else -1
-        if self._suspect is not None and side == self._suspect_side:
-            first, self._suspect = self._suspect, None
-            self._variance[0] += self._settings.step**2
-            self._update(first, learn=False)
-            self._update(seen, learn=False)
-            return
-        self._suspect, self._suspect_side = seen, side
+        # A round trip measured too long must not make a transfer look endlessly fast.
+        spent_s = max(seconds - self.rtt_s, 0.1 * seconds, _LEAST_S)
+        self._learn(_Seen(math.log(spent_s / (8 * size_bytes)), 8.0 * size_bytes, idle), now_s)
 
     def failed(self, now_s: float, *, size_bytes: float = 0.0, seconds: float = 0.0) -> None:
-        """A call got no reply; where size and time are given, an upload of that size within these seconds."""
-        self._walk(now_s)
-        if not self._known:
-            return
-        if size_bytes > 0 and seconds > 0:
-            at_most = math.log(8 * size_bytes / seconds)
-            self._rate = min(self._rate, at_most)
-        self._variance[0] = min(self._variance[0] + 0.5, self._settings.widest**2)
+        """A call got no reply; where size and time are given, an upload of that size within these seconds.
 
-    def belief(self, now_s: float) -> LinkBelief | None:
-        """What is believed now; None before the first transfer."""
-        if not self._known:
+        The upload would have taken longer, so it is evidence only where the link was thought to be faster. What kind of
+        failure it was is not known, so the belief becomes wider in any case.
+        """
+        if self._state is None:
+            return
+        self._walk(now_s)
+        if size_bytes > self._settings.tiny_bytes and seconds > 0:
+            seen = _Seen(math.log(1.5 * seconds / (8 * size_bytes)), 8.0 * size_bytes, 0.0)
+            if seen.log_bit_s > self._expected(seen)[0]:
+                self._learn(seen, now_s)
+        self._covariance[_FAST, _FAST] += self._settings.fast
+
+    def belief(self, now_s: float, *, under_way: tuple[float, float] | None = None) -> LinkBelief | None:
+        """What is believed now; None before the first transfer.
+
+        `under_way`: bytes of an upload that has had no reply yet, and the seconds it has taken. That it is not done
+        bounds the rate from above, long before it ends.
+        """
+        if self._state is None:
             return None
-        age_s = max(0.0, now_s - self._evidence_s)
-        walked = self._settings.walk**2 * max(0.0, now_s - self._walked_s)
-        suspect = self._noise2 if self._suspect is not None else 0.0
-        variance = min(self._variance[0] + walked + self._noise2 + suspect, self._settings.widest**2)
-        half = _Z90 * math.sqrt(variance)
+        state, covariance = self._ahead(now_s)
+        rate = float(state[:_START].sum())
+        variance = self._scale * (float(covariance[:_START, :_START].sum()) + self._settings.noise)
+        half = Z90 * math.sqrt(variance if self._suspect is None else 4 * variance)
+        startup_s = self._idle * float(state[_START])
+        if under_way is not None and (spent_s := under_way[1] - self.rtt_s - startup_s) > 0:
+            rate = min(rate, math.log(8 * under_way[0] / spent_s))
         return LinkBelief(
-            bandwidth_bps=math.exp(self._rate),
+            bandwidth_bps=math.exp(rate),
             rtt_s=self.rtt_s,
-            low_bps=math.exp(self._rate - half),
-            high_bps=math.exp(self._rate + half),
-            age_s=age_s,
-            startup_s=self._idle * self._startup_s,
+            low_bps=math.exp(rate - half),
+            high_bps=math.exp(rate + half),
+            age_s=max(0.0, now_s - self._evidence_s),
+            startup_s=startup_s,
         )
 
-    def _begin(self, rate: float) -> None:
-        self._rate, self._known = rate, True
-        self._variance = [self._settings.noise**2, 0.0, self._settings.startup**2]
+    def _learn(self, seen: _Seen, now_s: float) -> None:
+        settings = self._settings
+        self._evidence_s = now_s
+        if self._state is None:
+            self._begin(-seen.log_bit_s, now_s)
+        self._walk(now_s)
+        expected, slope = self._expected(seen)
+        innovation = seen.log_bit_s - expected
+        unit = float(slope @ self._covariance @ slope) + settings.noise
+        slower = innovation > 0
+        if innovation**2 <= settings.gate**2 * self._scale * unit:
+            self._suspect = None
+            self._weight = min(self._weight + 1, settings.scale_memory)
+            self._scale += (innovation**2 / unit - self._scale) / self._weight
+            self._scale = max(self._scale, settings.least_scale)
+            self._update(seen)
+        elif self._suspect is not None and self._suspect[1] == slower:
+            first, self._suspect = self._suspect[0], None
+            # Whatever the link was before says nothing any more.
+            self._covariance[_LEVEL, _LEVEL] += innovation**2 / self._scale
+            self._update(first)
+            self._update(seen)
+        else:
+            self._suspect = (seen, slower)
+
+    def _begin(self, rate: float, now_s: float) -> None:
+        settings = self._settings
+        self._state = np.array([rate, 0.0, 0.0, 0.0])
+        start = settings.startup_s**2 / settings.scale
+        self._covariance = np.diag([settings.slow + settings.fast, settings.slow, settings.fast, start])
+        self._walked_s = now_s
 
     def _walk(self, now_s: float) -> None:
-        if self._known:
-            grown = self._variance[0] + self._settings.walk**2 * max(0.0, now_s - self._walked_s)
-            self._variance[0] = min(grown, self._settings.widest**2)
+        self._state, self._covariance = self._ahead(now_s)
         self._walked_s = max(self._walked_s, now_s)
 
-    def _expected(self, seen: tuple[float, float, float]) -> tuple[float, float, float]:
-        """What the filter expects to observe, and its slopes in x and in start."""
-        _, bits, idle = seen
-        rate_part, start_part = math.exp(-self._rate), idle * self._startup_s / bits
-        total = rate_part + start_part
-        return math.log(total), -rate_part / total, idle / bits / total
+    def _ahead(self, now_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The state and its covariance, walked from the last evidence to now."""
+        assert self._state is not None  # noqa: S101 - callers have looked
+        settings, passed_s = self._settings, max(0.0, now_s - self._walked_s)
+        slow, fast = math.exp(-passed_s / settings.slow_s), math.exp(-passed_s / settings.fast_s)
+        fade = np.array([1.0, slow, fast, 1.0])
+        covariance = self._covariance * np.outer(fade, fade)
+        covariance[_LEVEL, _LEVEL] += settings.level_per_s * passed_s
+        covariance[_SLOW, _SLOW] += settings.slow * (1 - slow**2)
+        covariance[_FAST, _FAST] += settings.fast * (1 - fast**2)
+        return self._state * fade, covariance
 
-    def _innovation(self, seen: tuple[float, float, float]) -> tuple[float, float]:
-        expected, dx, ds = self._expected(seen)
-        xx, xs, ss = self._variance
-        return seen[0] - expected, math.sqrt(dx * dx * xx + 2 * dx * ds * xs + ds * ds * ss + self._noise2)
+    def _expected(self, seen: _Seen) -> tuple[float, NDArray[np.float64]]:
+        """What the filter expects to observe, and its slope in each part of the state."""
+        assert self._state is not None  # noqa: S101 - callers have looked
+        bit_s, start = math.exp(-float(self._state[:_START].sum())), seen.idle / seen.bits
+        total_s = bit_s + start * float(self._state[_START])
+        share = -bit_s / total_s
+        return math.log(total_s), np.array([share, share, share, start / total_s])
 
-    def _update(self, seen: tuple[float, float, float], *, learn: bool = True) -> None:
-        expected, dx, ds = self._expected(seen)
-        innovation = seen[0] - expected
-        xx, xs, ss = self._variance
-        gain_x, gain_s = xx * dx + xs * ds, xs * dx + ss * ds
-        total = dx * gain_x + ds * gain_s + self._noise2
-        self._rate += gain_x / total * innovation
-        self._startup_s = max(0.0, self._startup_s + gain_s / total * innovation)
-        self._variance = [xx - gain_x * gain_x / total, xs - gain_x * gain_s / total, ss - gain_s * gain_s / total]
-        if learn:
-            forget = self._settings.forget
-            self._noise2 = max((1 - forget) * self._noise2 + forget * innovation**2, self._settings.least_noise**2)
+    def _update(self, seen: _Seen) -> None:
+        assert self._state is not None  # noqa: S101 - callers have looked
+        expected, slope = self._expected(seen)
+        moved = self._covariance @ slope
+        gain = moved / (float(slope @ moved) + self._settings.noise)
+        self._state = self._state + gain * (seen.log_bit_s - expected)
+        self._state[_START] = max(0.0, float(self._state[_START]))
+        self._covariance = self._covariance - np.outer(gain, moved)
