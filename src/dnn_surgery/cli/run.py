@@ -1,33 +1,30 @@
 """Run the edge: frames in, results out, each frame split between this device and the server.
 
-Measures this device and the link, asks the server for its profile, plans, then runs. A frame that the server cannot
-finish in time is finished here. With --local nothing is sent at all.
+Measures this device and the link, asks the server for its profile, plans, then runs. From then on the cut follows the
+link and the load of both sides. A frame that the server cannot finish in time is finished here. With --local nothing
+is sent at all. SIGINT and SIGTERM take in no more frames, answer those under way, and end with the receipt.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from dnn_surgery.cli.model_arguments import MODEL_KEYS
+from dnn_surgery.cli.run_options import RunOptions, add_run_arguments, gather
 from dnn_surgery.errors import InputError, SourceError
 
 if TYPE_CHECKING:
     from dnn_surgery.edge.connection import Connection
-    from dnn_surgery.edge.runtime import NamedInputs
-    from dnn_surgery.edge.sources import Source
+    from dnn_surgery.edge.frame import NamedInputs
+    from dnn_surgery.edge.intake import Intake
+    from dnn_surgery.edge.result import FrameResult
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
-    from dnn_surgery.planning import Link
-
-# Keys of a configuration file that are acted on here, beside the sources.
-_SUPPORTED = (
-    *MODEL_KEYS,
-    *("server.address", "server.port", "profiles.edge", "plan.objective", "plan.deadline"),
-)
+    from dnn_surgery.report.run_output import RunOutput
 
 EXAMPLE = "dnn-surgery run efficientnet_lite0 --server 192.168.1.20:50051 --source pictures/"
 
@@ -37,147 +34,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from dnn_surgery.cli.model_arguments import add_model_arguments
 
     add_model_arguments(parser)
-    parser.add_argument("--source", metavar="WHAT", help="a picture, a folder, a glob, or a video file")
-    parser.add_argument("--server", metavar="HOST:PORT", help="the cloud (default: 127.0.0.1:50051)")
-    parser.add_argument("--local", action="store_true", help="run everything here, without a server")
-    parser.add_argument("--cut", metavar="LAYER", help="cut after this layer instead of planning")
-    parser.add_argument("--bandwidth", metavar="RATE", help="up, such as 5.85Mbit/s (default: probed)")
-    parser.add_argument("--rtt", metavar="TIME", help="round trip, such as 40ms; goes with --bandwidth (default: 0)")
-    parser.add_argument("--profile", metavar="FILE", help="this device's profile (default: measured now)")
-    parser.add_argument(
-        "--objective", choices=("latency", "throughput"), help="what the plan makes best (default: latency)"
-    )
-    parser.add_argument("--algorithm", default="exact", metavar="NAME", help="how it plans (default: exact)")
-    parser.add_argument("--deadline", metavar="TIME", help="for the server's answer (default: from the prediction)")
-    parser.add_argument("--in-flight", type=int, default=3, metavar="N", help="frames under way at once (default 3)")
-    parser.add_argument("--frames", type=int, metavar="N", help="stop after so many frames")
-    parser.add_argument("--emulate-slowdown", type=float, default=1.0, metavar="K", help="play a device K times slower")
-    parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
-    parser.add_argument("--json", action="store_true", help="one JSON line a frame on stdout")
+    add_run_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs until the source ends."""
+    """Runs until the sources end, or a signal comes."""
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
-    from dnn_surgery.edge.sources import open_source
-    from dnn_surgery.report.frame_lines import FrameLines
+    from dnn_surgery.cli.signals import until_signalled
+    from dnn_surgery.edge.intake import Intake
+    from dnn_surgery.report.run_output import RunOutput
 
-    if arguments.config is not None:
-        _fill(arguments)
-    if arguments.source is None:
-        raise InputError("no --source given: a picture, a folder, a glob, or a video file")
-    _check(arguments)
+    options = gather(arguments)
     unreadable: list[SourceError] = []
 
     def note(error: SourceError) -> None:
         unreadable.append(error)
-        print(f"dnn-surgery: error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
 
     with ExitStack() as stack:
         # Before the model is loaded: that nothing can be read should not take as long to say as a model takes to load.
-        source = stack.enter_context(open_source(arguments.source, on_error=note))
+        intake = stack.enter_context(
+            Intake(
+                options.sources,
+                overload=options.overload,
+                clock=time.perf_counter,
+                on_error=note if _may_leave_out(options) else None,
+                on_notice=_say,
+            )
+        )
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
-        engine = build_engine(graph, arguments)
-        lines = FrameLines(graph, as_json=arguments.json)
-        frames = _frames(source, graph, arguments.frames)
-        if arguments.local:
-            from dnn_surgery.edge.runtime import Edge
-
-            everything = [layer.name for layer in graph.layers]
-            edge = Edge(engine, everything, slowdown=arguments.emulate_slowdown)
-            lines.cut(tuple(everything))
-            results = edge.stream(frames, in_flight=1)
-        else:
-            connection = stack.enter_context(_connect(graph, engine, arguments))
-            lines.plan(connection.plan, connection.link)
-            results = connection.stream(frames, in_flight=arguments.in_flight)
+        engine = stack.enter_context(build_engine(graph, arguments))
+        output = stack.enter_context(
+            RunOutput(graph, as_json=options.as_json, view=options.view, trace=options.trace)
+        )
+        frames = _frames(intake, graph, options, output)
+        results, connection = _start(graph, engine, options, frames, output, stack)
+        stack.enter_context(until_signalled(intake.close))
         for result in results:
-            lines.result(result)
-        lines.summary()
+            output.result(result)
+        output.finish(
+            budget_left_bytes=_budget_left(options, connection),
+            skipped={name: counts.skipped for name, counts in intake.counts().items()},
+        )
     return unreadable[0].exit_code if unreadable else 0
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    """Refuses flags that make no sense, alone or together."""
-    for name in ("in_flight", "frames"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    if arguments.local:
-        remote = ("server", "cut", "bandwidth", "rtt", "profile", "deadline")
-        if given := [f"--{name}" for name in remote if getattr(arguments, name) is not None]:
-            raise InputError(f"--local sends nothing, so it does not go with {', '.join(given)}")
-
-
-def _fill(arguments: argparse.Namespace) -> None:
-    """Takes what no flag says from the configuration file."""
-    from dnn_surgery.cli.model_arguments import fill_from_configuration
-    from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
-
-    configuration = fill_from_configuration(arguments)
-    server, plan, sources = configuration.server, configuration.plan, configuration.sources
-    supported = [*_SUPPORTED, *(f"sources.{name}.url" for name in sources)]
-    if configuration.profiles.cloud_auto:
-        supported.append("profiles.cloud")
-    configuration.check_supported(supported, "run")
-    if arguments.server is None and (server.address or server.port):
-        arguments.server = f"{server.address or DEFAULT_HOST}:{server.port or DEFAULT_PORT}"
-    if arguments.source is None and sources:
-        if len(sources) > 1:
-            raise InputError(f"{arguments.config}: several sources at once are not supported yet: {', '.join(sources)}")
-        arguments.source = next(iter(sources.values())).url
-    arguments.profile = arguments.profile or configuration.profiles.edge
-    arguments.objective = arguments.objective or plan.objective
-    if arguments.deadline is None and plan.deadline_s is not None:
-        arguments.deadline = f"{plan.deadline_s}s"
-
-
-def _frames(source: Source, graph: ModelGraph, limit: int | None) -> Iterator[NamedInputs]:
-    from dnn_surgery.edge.runtime import NamedInputs
-    from dnn_surgery.edge.sources import fit
-
-    picture = graph.picture
-    if picture is None:
-        return
-    for frame in source:
-        if limit is not None and frame.index >= limit:
-            return
-        height, width = frame.pixels.shape[:2]
-        yield NamedInputs(frame.name, {picture.tensor: fit(frame.pixels, picture)}, (width, height))
-
-
-def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -> Connection:
-    from dnn_surgery.edge.connection import connect
-    from dnn_surgery.profiling.profile import Profile
-    from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
-    from dnn_surgery.units import parse_duration
-
-    return connect(
-        graph,
-        arguments.server or f"{DEFAULT_HOST}:{DEFAULT_PORT}",
-        cut=arguments.cut,
-        link=_link(arguments),
-        edge_profile=Profile.load(arguments.profile) if arguments.profile else None,
-        objective=arguments.objective or "latency",
-        algorithm=arguments.algorithm,
-        engine=engine,
-        deadline_s=parse_duration(arguments.deadline) if arguments.deadline else None,
-        slowdown=arguments.emulate_slowdown,
-        report=lambda text: print(f"dnn-surgery: {text}", file=sys.stderr),
-    )
-
-
-def _link(arguments: argparse.Namespace) -> Link | None:
-    from dnn_surgery.planning import Link
-    from dnn_surgery.units import parse_bandwidth, parse_duration
-
-    if arguments.bandwidth is None:
-        if arguments.rtt is not None:
-            raise InputError("--rtt goes with --bandwidth; without both the link is probed")
-        return None
-    return Link(
-        bandwidth_bps=parse_bandwidth(arguments.bandwidth),
-        rtt_s=parse_duration(arguments.rtt) if arguments.rtt is not None else 0.0,
-    )

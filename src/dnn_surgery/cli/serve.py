@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dnn_surgery.cli.model_arguments import MODEL_KEYS
@@ -48,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes."""
     from dnn_surgery.cli.model_arguments import build_engine, fill_from_configuration, load_graph
+    from dnn_surgery.cli.signals import until_signalled
     from dnn_surgery.cloud.listening import check_listen
     from dnn_surgery.cloud.server import CloudServer
     from dnn_surgery.profiling.profile import Profile
@@ -65,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     profile = Profile.load(arguments.profile) if arguments.profile else None
     graph = load_graph(arguments)
     engine = build_engine(graph, arguments)
-    with _until_signalled() as signalled, CloudServer(engine, address=str(address), profile=profile) as server:
+    with until_signalled() as signalled, CloudServer(engine, address=str(address), profile=profile) as server:
         if arguments.config is not None and address.loopback:
             print(
                 f"dnn-surgery: notice: {server.address} is reached from this machine only; devices elsewhere need "
@@ -91,25 +88,3 @@ def _listening(server: CloudServer, graph: ModelGraph, *, as_json: bool) -> str:
         event = {"event": "listening", "address": server.address, "model": graph.name, "fingerprint": graph.fingerprint}
         return json.dumps(event)
     return f"serving {graph.name} (fingerprint {graph.fingerprint[:12]}) at {server.address}; Ctrl-C ends it"
-
-
-@contextmanager
-def _until_signalled() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one has its usual effect."""
-    signalled = threading.Event()
-    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
-
-    def restore() -> None:
-        for number, handler in before:
-            signal.signal(number, handler)
-
-    def note(_: int, __: object) -> None:
-        signalled.set()
-        restore()
-
-    for number, _ in before:
-        signal.signal(number, note)
-    try:
-        yield signalled
-    finally:
-        restore()

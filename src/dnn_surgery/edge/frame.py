@@ -69,6 +69,7 @@ class Taken:
             local_s=times.local_end_s - times.local_start_s,
             sent_bytes=reply.bytes_up if reply is not None else 0,
             failure=None if by_cloud else self.failure,
+            compute_s=reply.compute_s if reply is not None else 0.0,
             late=isinstance(self.error, DeadlineError),
             frame_size=self.frame.frame_size,
             times=times,

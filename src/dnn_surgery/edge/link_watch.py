@@ -34,7 +34,7 @@ class LinkWatch:
         self._estimator, self._health = estimator or LinkEstimator(), health or Health()
         self._on_event, self.clock = on_event, clock
         self._lock = threading.Lock()
-        self._wake: Callable[[], None] = lambda: None
+        self._under_way: tuple[int, float] | None = None
         self.probe_wanted = False
         self.sent_bytes = 0
 
@@ -51,9 +51,24 @@ class LinkWatch:
             return self._estimator.rtt_s
 
     def belief(self) -> LinkBelief | None:
-        """How fast the link is believed to be now."""
+        """How fast the link is believed to be now; an upload that is not done yet is evidence too."""
         with self._lock:
-            return self._estimator.belief(self.clock())
+            now_s, under_way = self.clock(), self._under_way
+            return self._estimator.belief(
+                now_s, under_way=None if under_way is None else (under_way[0], now_s - under_way[1])
+            )
+
+    def assume(self, bandwidth_bps: float, rtt_s: float) -> None:
+        """Begins with a link that somebody knows."""
+        size_bytes = 100_000
+        with self._lock:
+            self._estimator.ping(rtt_s, self.clock())
+            self._estimator.transfer(size_bytes, rtt_s + 8 * size_bytes / bandwidth_bps, self.clock())
+
+    def uploading(self, size_bytes: int | None, since_s: float = 0.0) -> None:
+        """The upload that is on the link now has so many bytes and has it to itself since then; None: there is none."""
+        with self._lock:
+            self._under_way = None if size_bytes is None else (size_bytes, since_s)
 
     def transferred(self, size_bytes: int, seconds: float, *, idle_s: float) -> None:
         """An upload and the word of its arrival took so long."""

@@ -187,8 +187,24 @@ class Uplink:
             self._left_s = max(self._left_s, taken.times.sent_s) + _EARLY * upload_s
             self._under_way.append(taken)
             self._uploading.append(taken)
+            self._tell_uploading()
         self._sent.put(taken)
         pending.add_done_callback(lambda _: self._ended(taken, pending))
+
+    def _tell_uploading(self) -> None:
+        """Tells the watch what is on the link now, and since when alone."""
+        first = self._uploading[0] if self._uploading else None
+        if first is None or first.pending is None:
+            self._watch.uploading(None)
+        else:
+            self._watch.uploading(first.pending.bytes_up, self._began_s(first, self._arrived_s))
+
+    def _began_s(self, taken: Taken, before_s: float) -> float:
+        """When the link began with an upload, if word of the one before came at `before_s`.
+
+        Word of either comes half a round trip late, so the round trip stays in what is measured, as for a first one.
+        """
+        return max(taken.times.sent_s, before_s - self._watch.rtt_s)
 
     def _note_arrivals(self) -> None:
         while (taken := self._sent.get()) is not None:
@@ -207,12 +223,10 @@ class Uplink:
             taken.times.received_s = now_s
             before_s, self._arrived_s = self._arrived_s, now_s - server_s
             self._left_s = min(self._left_s, now_s) if not self._uploading else self._left_s
+            self._tell_uploading()
             self._changed.notify_all()
-        # Word of both comes half a round trip late, so the round trip stays in what is measured, as for a first upload.
-        started_s = max(taken.times.sent_s, before_s - self._watch.rtt_s)
-        self._watch.transferred(
-            size_bytes, max(0.0, now_s - server_s - started_s), idle_s=max(0.0, taken.times.sent_s - before_s)
-        )
+        seconds = max(0.0, now_s - server_s - self._began_s(taken, before_s))
+        self._watch.transferred(size_bytes, seconds, idle_s=max(0.0, taken.times.sent_s - before_s))
 
     def _ended(self, taken: Taken, pending: PendingReply) -> None:
         """The call is over, well or not; in a thread of gRPC."""
@@ -244,6 +258,7 @@ class Uplink:
             self._under_way.remove(taken)
             if taken in self._uploading:
                 self._uploading.remove(taken)
+            self._tell_uploading()
             self._changed.notify_all()
         self._fail(taken, error)
         if isinstance(error, DeadlineError):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from dnn_surgery.edge.controller import Loads
 from dnn_surgery.execution.engine import Engine
 from dnn_surgery.execution.split import Head, Tail, cut_name
 from dnn_surgery.planning import Plan
@@ -52,7 +53,8 @@ class Parts:
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """How one frame goes. `obstacle` says why it is not sent although the cut would; `predicted` is what it may cost.
+    """How one frame goes. `obstacle` says why the cloud has no part in it although it should have. `predicted` is what
+    it may cost, with the sides as loaded as `loads` says.
 
     `deadline_s` is how long the cloud may take, from the moment on at which the link begins with the frame.
     """
@@ -62,6 +64,7 @@ class Way:
     deadline_s: float = 10.0
     predicted: Plan | None = None
     obstacle: str | None = None
+    loads: Loads = field(default_factory=Loads)
 
     @property
     def sends(self) -> bool:
