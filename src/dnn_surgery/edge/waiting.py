@@ -43,6 +43,11 @@ class _Place:
     skipped: int = 0
     taken: int = 0
 
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """The place with the highest is next."""
+        return self.priority + self.passed, self.priority, -self.since
+
 
 @dataclass
 class Waiting:
@@ -82,7 +87,9 @@ class Waiting:
         waiting = [(source, place) for source, place in self._places.items() if place.waiting is not None]
         if not waiting:
             return None
-        source, chosen = max(waiting, key=lambda item: (item[1].priority + item[1].passed, -item[1].since))
+        source, chosen = max(
+            waiting, key=lambda item: (item[1].priority + item[1].passed, item[1].priority, -item[1].since)
+        )
         for _, place in waiting:
             place.passed += 1
         frame, chosen.waiting, chosen.passed = chosen.waiting, None, 0
