@@ -35,6 +35,7 @@ Z90 = 1.6449
 
 _IDLE_FULL_S = 1.0
 _LEAST_S = 1e-5
+_BLUR = 0.02  # of a call's seconds: how well two calls of one kind repeat at best
 _LEVEL, _SLOW, _FAST, _START = range(4)
 
 
@@ -71,7 +72,8 @@ class EstimatorSettings:
     `slow_s` and `fast_s` are the times after which deviations have faded to 1/e, `slow` and `fast` their variances,
     `level_per_s` by how much the level wanders in a second, `noise` what a single transfer scatters. `scale` is the
     scale at first, with the weight of `scale_weight` transfers, later that of the last `scale_memory` or so; never
-    below `least_scale`. More than `gate` deviations make a value suspect. `startup_s` is how large `start` may well be.
+    below `least_scale`. More than `gate` deviations make a value suspect. A link that nobody looks at takes a step of
+    variance `step` (not scaled) every `steps_apart_s` or so. `startup_s` is how large `start` may well be.
     The round trip is the median of `pings`; a ping is wanted every `ping_every_s`. Uploads of up to `tiny_bytes` count
     as pings.
     """
@@ -87,6 +89,8 @@ class EstimatorSettings:
     scale_memory: float = 30.0
     least_scale: float = 0.002
     gate: float = 3.5
+    step: float = 2.0
+    steps_apart_s: float = 60.0
     startup_s: float = 0.05
     pings: int = 7
     ping_every_s: float = 5.0
@@ -94,11 +98,15 @@ class EstimatorSettings:
 
 
 class _Seen(NamedTuple):
-    """A transfer as the filter takes it: ln of seconds a bit, bits, the share of a full start that it paid."""
+    """A transfer as the filter takes it: ln of seconds a bit, bits, the share of a full start that it paid.
+
+    `blur` is the variance that the round trip's own jitter adds, which is large for a transfer much shorter than it.
+    """
 
     log_bit_s: float
     bits: float
     idle: float
+    blur: float = 0.0
 
 
 class LinkEstimator:
@@ -143,8 +151,10 @@ class LinkEstimator:
         idle = min(1.0, max(0.0, idle_s) / _IDLE_FULL_S)
         self._idle += 0.3 * (idle - self._idle)
         # A round trip measured too long must not make a transfer look endlessly fast.
-        spent_s = max(seconds - self.rtt_s, 0.1 * seconds, _LEAST_S)
-        self._learn(_Seen(math.log(spent_s / (8 * size_bytes)), 8.0 * size_bytes, idle), now_s)
+        blur_s = max(_BLUR * seconds, _LEAST_S)
+        spent_s = max(seconds - self.rtt_s, blur_s)
+        log_bit_s = math.log(spent_s / (8 * size_bytes))
+        self._learn(_Seen(log_bit_s, 8.0 * size_bytes, idle, (blur_s / spent_s) ** 2), now_s)
 
     def failed(self, now_s: float, *, size_bytes: float = 0.0, seconds: float = 0.0) -> None:
         """A call got no reply; where size and time are given, an upload of that size within these seconds.
@@ -172,6 +182,8 @@ class LinkEstimator:
         state, covariance = self._ahead(now_s)
         rate = float(state[:_START].sum())
         variance = self._scale * (float(covariance[:_START, :_START].sum()) + self._settings.noise)
+        age_s = max(0.0, now_s - self._evidence_s)
+        variance += self._settings.step * min(1.0, age_s / self._settings.steps_apart_s)
         half = Z90 * math.sqrt(variance if self._suspect is None else 4 * variance)
         startup_s = self._idle * float(state[_START])
         if under_way is not None and (spent_s := under_way[1] - self.rtt_s - startup_s) > 0:
@@ -181,28 +193,27 @@ class LinkEstimator:
             rtt_s=self.rtt_s,
             low_bps=math.exp(rate - half),
             high_bps=math.exp(rate + half),
-            age_s=max(0.0, now_s - self._evidence_s),
+            age_s=age_s,
             startup_s=startup_s,
         )
 
     def _learn(self, seen: _Seen, now_s: float) -> None:
         settings = self._settings
-        self._evidence_s = now_s
         if self._state is None:
             self._begin(-seen.log_bit_s, now_s)
         self._walk(now_s)
         expected, slope = self._expected(seen)
         innovation = seen.log_bit_s - expected
-        unit = float(slope @ self._covariance @ slope) + settings.noise
+        unit = float(slope @ self._covariance @ slope) + settings.noise + seen.blur / self._scale
         slower = innovation > 0
         if innovation**2 <= settings.gate**2 * self._scale * unit:
-            self._suspect = None
+            self._suspect, self._evidence_s = None, now_s
             self._weight = min(self._weight + 1, settings.scale_memory)
             self._scale += (innovation**2 / unit - self._scale) / self._weight
             self._scale = max(self._scale, settings.least_scale)
             self._update(seen)
         elif self._suspect is not None and self._suspect[1] == slower:
-            first, self._suspect = self._suspect[0], None
+            first, self._suspect, self._evidence_s = self._suspect[0], None, now_s
             # Whatever the link was before says nothing any more.
             self._covariance[_LEVEL, _LEVEL] += innovation**2 / self._scale
             self._update(first)
@@ -245,7 +256,7 @@ class LinkEstimator:
         assert self._state is not None  # noqa: S101 - callers have looked
         expected, slope = self._expected(seen)
         moved = self._covariance @ slope
-        gain = moved / (float(slope @ moved) + self._settings.noise)
+        gain = moved / (float(slope @ moved) + self._settings.noise + seen.blur / self._scale)
         self._state = self._state + gain * (seen.log_bit_s - expected)
         self._state[_START] = max(0.0, float(self._state[_START]))
         self._covariance = self._covariance - np.outer(gain, moved)
