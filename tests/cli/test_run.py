@@ -202,7 +202,7 @@ def test_mistakes_are_one_line_each(
         ("model: [", "configuration.yaml:"),
         ("model:\n  architectur: VGG16\n", "configuration.yaml:2"),
         ("plan: {accuracy: 0.99}\n", "not supported yet by run: plan.accuracy"),
-        ("sources: {a: {url: a.png}, b: {url: b.png}}\n", "several sources at once are not supported yet: a, b"),
+        ("sources: {a: {url: a.png}, b: {url: b.png}}\n", "a.png: no such file"),
     ],
 )
 def test_mistakes_in_the_configuration_name_the_line(

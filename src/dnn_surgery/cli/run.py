@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dnn_surgery.edge.connection import Connection
     from dnn_surgery.edge.frame import NamedInputs
     from dnn_surgery.edge.intake import Intake
-    from dnn_surgery.edge.result import FrameResult
+    from dnn_surgery.edge.runner import Runner
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
     from dnn_surgery.report.run_output import RunOutput
@@ -41,7 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs until the sources end, or a signal comes."""
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.cli.signals import until_signalled
-    from dnn_surgery.edge.intake import Intake
     from dnn_surgery.report.run_output import RunOutput
 
     options = gather(arguments)
@@ -53,29 +52,84 @@ def run(arguments: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         # Before the model is loaded: that nothing can be read should not take as long to say as a model takes to load.
-        intake = stack.enter_context(
-            Intake(
-                options.sources,
-                overload=options.overload,
-                clock=time.perf_counter,
-                on_error=note if _may_leave_out(options) else None,
-                on_notice=_say,
-            )
-        )
+        intake = stack.enter_context(_open_sources(options, note))
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
         engine = stack.enter_context(build_engine(graph, arguments))
-        output = stack.enter_context(
-            RunOutput(graph, as_json=options.as_json, view=options.view, trace=options.trace)
-        )
-        frames = _frames(intake, graph, options, output)
-        results, connection = _start(graph, engine, options, frames, output, stack)
+        output = RunOutput(graph, as_json=options.as_json, view=options.view, trace=options.trace)
+        stack.enter_context(output)
+        if options.server is None:
+            stream = _local(engine, options, output).stream
+        else:
+            stream = stack.enter_context(_connect(graph, engine, options, output)).stream
         stack.enter_context(until_signalled(intake.close))
-        for result in results:
+        for result in stream(_frames(intake, graph, options, output), in_flight=options.in_flight):
             output.result(result)
-        output.finish(
-            budget_left_bytes=_budget_left(options, connection),
-            skipped={name: counts.skipped for name, counts in intake.counts().items()},
-        )
+        output.finish(skipped={name: counts.skipped for name, counts in intake.counts().items()})
     return unreadable[0].exit_code if unreadable else 0
+
+
+def _open_sources(options: RunOptions, on_error: Callable[[SourceError], None]) -> Intake:
+    from dnn_surgery.edge.intake import Intake
+
+    return Intake(
+        options.sources, overload=options.overload, clock=time.perf_counter, on_error=on_error, on_notice=_say
+    )
+
+
+def _frames(intake: Intake, graph: ModelGraph, options: RunOptions, output: RunOutput) -> Iterator[NamedInputs]:
+    """Frames as the model takes them, until the sources end or there are as many as are wanted."""
+    from dnn_surgery.edge.frame import NamedInputs
+    from dnn_surgery.edge.sources import fit
+
+    picture = graph.picture
+    if picture is None:
+        return
+    for taken in intake:
+        height, width = taken.pixels.shape[:2]
+        pixels = {picture.tensor: fit(taken.pixels, picture)}
+        frame = NamedInputs(taken.name, pixels, (width, height), taken.source, taken.taken_s)
+        output.receipt.sample_picture(taken.index, frame, picture.tensor)
+        yield frame
+        # Not one more is taken in, which would then have no answer.
+        if options.frames is not None and taken.index + 1 >= options.frames:
+            return
+
+
+def _local(engine: Engine, options: RunOptions, output: RunOutput) -> Runner:
+    """Everything here."""
+    from dnn_surgery.edge.runtime import Edge
+
+    edge = Edge(engine, [layer.name for layer in engine.graph.layers], slowdown=options.slowdown)
+    output.begin()
+    return edge
+
+
+def _connect(graph: ModelGraph, engine: Engine, options: RunOptions, output: RunOutput) -> Connection:
+    from dnn_surgery.edge.connection import connect
+    from dnn_surgery.profiling.profile import Profile
+
+    connection = connect(
+        graph,
+        options.server or "",
+        cut=options.cut,
+        link=options.link,
+        edge_profile=Profile.load(options.profile) if options.profile else None,
+        objective=options.objective,
+        rate_hz=options.rate_hz,
+        algorithm=options.algorithm,
+        engine=engine,
+        deadline_s=options.deadline_s,
+        memory_bytes=options.memory_bytes,
+        budget=options.budget,
+        slowdown=options.slowdown,
+        report=_say,
+        on_event=output.event,
+    )
+    output.begin(connection)
+    return connection
+
+
+def _say(text: str) -> None:
+    print(f"dnn-surgery: {text}", file=sys.stderr)

@@ -144,7 +144,6 @@ def connect(
     forced = None if cut is None else graph.edge_layers(cut)
     wish = _Wish(forced, objective, rate_hz, algorithm, follow, Limits(edge_param_bytes=memory_bytes))
     engine = engine or make_engine(graph)
-    device = Device(slowdown=slowdown)
     client = InferenceClient(address, model_name=graph.name, fingerprint=graph.fingerprint, timeout_s=timeout_s)
     ways = Ways(engine, memory_bytes=memory_bytes)
     try:
@@ -167,7 +166,7 @@ def connect(
         follower = Follower(
             graph, controller, ways, watch, chosen, deadline_s=deadline_s, budget=budget, on_event=on_event
         )
-        runner = Runner(follower, device, client=client, watch=watch)
+        runner = Runner(follower, Device(slowdown=slowdown), client=client, watch=watch)
     except BaseException:
         client.close()
         ways.close()

@@ -108,6 +108,11 @@ class Follower:
         """How loaded both sides are believed to be now."""
         return self._meter.now(self._clock())
 
+    @property
+    def budget_left_bytes(self) -> float | None:
+        """What is left of the data budget; None without one."""
+        return None if self._budget is None else self._budget.left_bytes(self._watch.sent_bytes, self._clock())
+
     def choose(self, lost: str | None) -> Way:
         """See :meth:`Chooser.choose`."""
         if lost is not None:

@@ -16,14 +16,15 @@ from typing import Any
 from dnn_surgery.edge.result import FrameResult
 from dnn_surgery.errors import InputError
 
-_EDGE, _CLOUD = 1, 2
-_COMPUTE, _LINK = 1, 2
+# A track is a process and a thread, as the format calls them.
+Track = tuple[int, int]
+_EDGE_COMPUTE, _UPLOAD, _CLOUD_COMPUTE = (1, 1), (1, 2), (2, 1)
 _NAMES = (
-    ("process_name", _EDGE, 0, "edge"),
-    ("process_name", _CLOUD, 0, "cloud"),
-    ("thread_name", _EDGE, _COMPUTE, "compute"),
-    ("thread_name", _EDGE, _LINK, "upload"),
-    ("thread_name", _CLOUD, _COMPUTE, "compute"),
+    ("process_name", (1, 0), "edge"),
+    ("process_name", (2, 0), "cloud"),
+    ("thread_name", _EDGE_COMPUTE, "compute"),
+    ("thread_name", _UPLOAD, "upload"),
+    ("thread_name", _CLOUD_COMPUTE, "compute"),
 )
 
 
@@ -42,15 +43,15 @@ class TimelineWriter:
         self._rtt_s = rtt_s
         self._origin_s: float | None = None
         self._lock = threading.Lock()
-        self._ends_us: dict[tuple[int, int], float] = {}
+        self._ends_us: dict[Track, float] = {}
         try:
             self._file = self.path.open("w", encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot write the trace {path}: {error.strerror}") from error
         # The array form: viewers do without the closing bracket, so a run that is killed leaves a trace as well.
         self._file.write("[")
-        for name, process, thread, text in _NAMES:
-            self._write({"name": name, "ph": "M", "pid": process, "tid": thread, "args": {"name": text}})
+        for name, track, text in _NAMES:
+            self._write({"name": name, "ph": "M", "pid": track[0], "tid": track[1], "args": {"name": text}})
 
     def __enter__(self) -> TimelineWriter:
         return self
@@ -72,40 +73,31 @@ class TimelineWriter:
         """Writes the stages of one frame."""
         times, half_s = result.times, self._rtt_s() / 2
         details = {"frame": result.name, "index": result.index, "cut": result.cut, "finished_by": result.finished_by}
-        self._stage(_EDGE, _COMPUTE, "head", times.edge_start_s, times.edge_end_s, details)
+        self._stage(_EDGE_COMPUTE, "head", (times.edge_start_s, times.edge_end_s), details)
         if times.sent_s:
             # Without word of its arrival the upload ended with the call, well or not.
             end_s = times.received_s - half_s if times.received_s else times.replied_s or times.local_start_s
-            self._stage(_EDGE, _LINK, "upload", times.sent_s, end_s, details | {"bytes": result.sent_bytes})
+            self._stage(_UPLOAD, "upload", (times.sent_s, end_s), details | {"bytes": result.sent_bytes})
         if result.finished_by == "cloud":
             end_s = times.replied_s - half_s
-            self._stage(_CLOUD, _COMPUTE, "tail", end_s - result.compute_s, end_s, details)
+            self._stage(_CLOUD_COMPUTE, "tail", (end_s - result.compute_s, end_s), details)
         if times.local_end_s:
             why = {"failure": result.failure}
-            self._stage(_EDGE, _COMPUTE, "local finish", times.local_start_s, times.local_end_s, details | why)
+            self._stage(_EDGE_COMPUTE, "local finish", (times.local_start_s, times.local_end_s), details | why)
 
     def event(self, text: str, time_s: float) -> None:
         """Writes a mark: something changed."""
-        self._write({"name": text, "ph": "i", "s": "p", "pid": _EDGE, "tid": _COMPUTE, "ts": self._us(time_s)})
+        mark = {"name": text, "ph": "i", "s": "p", "pid": 1, "tid": 1}
+        self._write(mark | {"ts": self._us(time_s)})
 
-    def _stage(self, process: int, thread: int, name: str, start_s: float, end_s: float, details: Any) -> None:
+    def _stage(self, track: Track, name: str, span_s: tuple[float, float], details: dict[str, Any]) -> None:
         """One stage. Placed by estimate, it begins no earlier than the one before it on the same track ended."""
-        start_us, end_us = self._us(start_s), self._us(end_s)
-        if (process, thread) != (_EDGE, _COMPUTE):
-            start_us = max(start_us, self._ends_us.get((process, thread), 0.0))
-            end_us = max(start_us, end_us)
-            self._ends_us[process, thread] = end_us
-        self._write(
-            {
-                "name": name,
-                "ph": "X",
-                "pid": process,
-                "tid": thread,
-                "ts": start_us,
-                "dur": end_us - start_us,
-                "args": details,
-            }
-        )
+        start_us, end_us = (self._us(seconds) for seconds in span_s)
+        if track != _EDGE_COMPUTE:
+            start_us = max(start_us, self._ends_us.get(track, 0.0))
+            end_us = self._ends_us[track] = max(start_us, end_us)
+        stage = {"name": name, "ph": "X", "pid": track[0], "tid": track[1], "ts": start_us}
+        self._write(stage | {"dur": round(end_us - start_us, 1), "args": details})
 
     def _us(self, seconds: float) -> float:
         if self._origin_s is None:

@@ -12,8 +12,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from dnn_surgery.edge.follow import Follower
-from dnn_surgery.edge.link_watch import LinkWatch
+from dnn_surgery.edge.connection import Connection
 from dnn_surgery.edge.receipt import Receipt
 from dnn_surgery.edge.result import FrameResult
 from dnn_surgery.units import format_bandwidth, format_duration, format_size
@@ -32,12 +31,11 @@ class LiveView:
         self,
         console: Console,
         receipt: Receipt,
+        connection: Connection | None = None,
         *,
-        follower: Follower | None = None,
-        watch: LinkWatch | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._receipt, self._follower, self._watch, self._clock = receipt, follower, watch, clock
+        self._receipt, self._connection, self._clock = receipt, connection, clock
         self._latest: deque[FrameResult] = deque()
         self._live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
 
@@ -72,20 +70,22 @@ class LiveView:
         return table
 
     def _mode(self) -> str:
-        if self._follower is None:
+        if self._connection is None:
             return "local"
-        if self._watch is not None and self._watch.lost is not None:
+        if self._connection.watch.lost is not None:
             return "the cloud is lost: all stays here"
-        plan = self._follower.plan
+        plan = self._connection.follower.plan
         return "all stays here" if not plan.sent else plan.mode or "sent to the cloud"
 
     def _link(self) -> str:
-        belief = self._watch.belief() if self._watch is not None else None
-        if belief is None or self._watch is None:
-            return "not known" if self._watch is not None else "not used"
+        if self._connection is None:
+            return "not used"
+        watch = self._connection.watch
+        belief = watch.belief()
+        if belief is None:
+            return "not known"
         doubt = f"{format_bandwidth(belief.low_bps)} to {format_bandwidth(belief.high_bps)}"
-        rtt = format_duration(belief.rtt_s)
-        sent = format_size(self._watch.sent_bytes)
+        rtt, sent = format_duration(belief.rtt_s), format_size(watch.sent_bytes)
         return f"{format_bandwidth(belief.bandwidth_bps)} ({doubt}), RTT {rtt}, {sent} sent"
 
 

@@ -10,14 +10,12 @@ from types import TracebackType
 
 from rich.console import Console
 
+from dnn_surgery.edge.connection import Connection
 from dnn_surgery.edge.events import Event
-from dnn_surgery.edge.follow import Follower
-from dnn_surgery.edge.link_watch import LinkWatch
 from dnn_surgery.edge.receipt import Receipt
 from dnn_surgery.edge.result import FrameResult
 from dnn_surgery.edge.timeline import TimelineWriter
 from dnn_surgery.model.graph import ModelGraph
-from dnn_surgery.planning import Link, Plan
 from dnn_surgery.report.frame_lines import FrameLines
 from dnn_surgery.report.live_view import LiveView
 
@@ -40,7 +38,7 @@ class RunOutput:
         self._lines = FrameLines(graph, as_json=as_json)
         self._wants_view = view and not as_json and sys.stdout.isatty()
         self._view: LiveView | None = None
-        self._watch: LinkWatch | None = None
+        self._connection: Connection | None = None
         self._stack = ExitStack()
         self._timeline = None
         if trace is not None:
@@ -54,21 +52,13 @@ class RunOutput:
     ) -> None:
         self._stack.close()
 
-    def begin(
-        self,
-        plan: Plan | None = None,
-        link: Link | None = None,
-        *,
-        follower: Follower | None = None,
-        watch: LinkWatch | None = None,
-    ) -> None:
-        """Frames come from now on: over this link at first, or without one."""
-        self._watch = watch
-        if plan is not None and link is not None:
-            self._lines.plan(plan, link)
+    def begin(self, connection: Connection | None = None) -> None:
+        """Frames come from now on: with this server, or without any."""
+        self._connection = connection
+        if connection is not None:
+            self._lines.plan(connection.plan, connection.link)
         if self._wants_view:
-            view = LiveView(Console(), self.receipt, follower=follower, watch=watch)
-            self._view = self._stack.enter_context(view)
+            self._view = self._stack.enter_context(LiveView(Console(), self.receipt, connection))
 
     def event(self, event: Event) -> None:
         """Something changed. May be called in any thread."""
@@ -85,13 +75,13 @@ class RunOutput:
             self._timeline.add(result)
         self._lines.result(result)
 
-    def finish(self, *, budget_left_bytes: float | None = None, skipped: Mapping[str, int] | None = None) -> None:
-        """The last frame has its answer."""
+    def finish(self, *, skipped: Mapping[str, int] | None = None) -> None:
+        """The last frame has its answer; `skipped` frames of each source were never taken in."""
         self._stack.close()
-        sent_bytes = self._watch.sent_bytes if self._watch is not None else None
-        self._lines.receipt(
-            self.receipt.record(sent_bytes=sent_bytes, budget_left_bytes=budget_left_bytes, skipped=skipped)
-        )
+        connection = self._connection
+        sent_bytes = connection.watch.sent_bytes if connection is not None else None
+        left_bytes = connection.follower.budget_left_bytes if connection is not None else None
+        self._lines.receipt(self.receipt.record(sent_bytes=sent_bytes, budget_left_bytes=left_bytes, skipped=skipped))
 
     def _rtt_s(self) -> float:
-        return self._watch.rtt_s if self._watch is not None else 0.0
+        return self._connection.watch.rtt_s if self._connection is not None else 0.0
