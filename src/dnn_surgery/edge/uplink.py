@@ -30,7 +30,7 @@ _LONGEST_WAIT_S = 60.0
 
 # A probe is as large as the link is believed to carry in this time, within the bounds.
 _PROBE_S, _LEAST_PROBE_BYTES, _LARGEST_PROBE_BYTES = 0.1, 8_000, 256_000
-_PROBE_EVERY_S = 2.0
+_PROBE_EVERY_S = 1.0
 _PROBE_TIMEOUT_S = 3.0
 
 
