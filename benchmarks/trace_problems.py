@@ -1,4 +1,4 @@
-"""Writes benchmarks/data: networks as problem files, for simulations that repeat to the last digit.
+"""Writes src/dnn_surgery/evaluation/problems: networks as problem files, for simulations that repeat to the last digit.
 
     python -m benchmarks.trace_problems
 
@@ -21,7 +21,7 @@ from dnn_surgery.profiling.measure import profile
 
 NETWORKS = ("resnet18", "vgg16", "efficientnet_lite0")
 SLOWDOWN = 8.0
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "src/dnn_surgery/evaluation/problems"
 
 
 def measured(name: str) -> Problem:
@@ -29,7 +29,8 @@ def measured(name: str) -> Problem:
     graph = load_model(name)
     here = profile(graph, engine=make_engine(graph, threads=1))
     problem = Problem.from_profiles(here, here, SLOWDOWN)
-    assert graph.picture is not None
+    if graph.picture is None:
+        raise SystemExit(f"{name} takes no pictures")
     pictures = [fit(read_picture(labelled.path), graph.picture) for labelled in labelled_pictures()]
     jpeg = measure_codec(JPEG, pictures)
     tensor = graph.picture.tensor

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from dnn_surgery.edge.controller import Controller, ControllerSettings, Decision, Loads
 from dnn_surgery.network.estimator import Z90, LinkBelief
 from dnn_surgery.planning import Frontier, Link, Plan, Problem, frontier
-
 from tests.evaluation.problems import TINY
 
 STAY, DEEP, UPLOAD = ("in", "a", "b"), ("in", "a"), ("in",)
@@ -43,9 +42,7 @@ def test_without_evidence_a_running_plan_is_kept(table: Frontier) -> None:
 
 @pytest.mark.parametrize("bandwidth_bps", [1e2, 1e3, 5e3, 2e4, 1e5, 1e7])
 @pytest.mark.parametrize("loads", [Loads(), Loads(edge=3.0), Loads(cloud=20.0)])
-def test_a_sure_belief_gives_the_best_plan_of_the_frontier(
-    table: Frontier, bandwidth_bps: float, loads: Loads
-) -> None:
+def test_a_sure_belief_gives_the_best_plan_of_the_frontier(table: Frontier, bandwidth_bps: float, loads: Loads) -> None:
     decision = Controller(table).decide(0.0, belief(bandwidth_bps, deviation=1e-9), loads)
     best = table.best(Link(bandwidth_bps), loads.edge, loads.cloud)
     assert decision.plan.latency_s == pytest.approx(best.latency_s)
@@ -138,11 +135,13 @@ def test_decisions_are_ready_have_reasons_and_change_only_for_a_gain(
     controller = Controller(table, rng=random.Random(seed))
     seen: list[Decision] = []
     for number, exponent in enumerate(exponents):
-        ready = {edge for edge in (STAY, DEEP, UPLOAD) if edge == STAY or drawn.random() < 0.7}
+        ready: set[tuple[str, ...]] = {edge for edge in (STAY, DEEP, UPLOAD) if edge == STAY or drawn.random() < 0.7}
         rate = 10**exponent
-        decision = controller.decide(
-            number * 0.3, belief(rate, deviation=deviation), is_ready=lambda plan, ready=ready: plan.edge in ready
-        )
+
+        def is_ready(plan: Plan, ready: set[tuple[str, ...]] = ready) -> bool:
+            return plan.edge in ready
+
+        decision = controller.decide(number * 0.3, belief(rate, deviation=deviation), is_ready=is_ready)
         assert decision.plan.edge in ready
         assert decision.reason
         assert decision.wanted is None or decision.wanted.edge not in ready

@@ -13,7 +13,6 @@ from dnn_surgery.network.estimator import LinkEstimator
 from dnn_surgery.network.traces import SteppedTrace
 from dnn_surgery.planning import Goal, Link, Plan, Problem, frontier
 from dnn_surgery.planning.algorithms import plan_for
-
 from tests.evaluation.problems import TINY
 
 PROBLEM = Problem.from_json(TINY)
@@ -108,7 +107,7 @@ def test_an_idle_link_starts_slowly() -> None:
     st.floats(0.5, 30),
     st.sampled_from(["stay", "deep", "upload", "controller", "replanner", "smoothed", "scattered"]),
 )
-def test_every_frame_has_one_end_in_order(
+def test_every_frame_has_one_end_in_order(  # noqa: PLR0917
     seed: int, overload: Overload, rate_hz: float, queue: int, in_flight: int, deadline_s: float, name: str
 ) -> None:
     of = scenario(
@@ -162,7 +161,9 @@ def test_the_controller_follows_a_step_and_comes_back() -> None:
     assert by_second[2].count(("in",)) >= len(by_second[2]) - 3
 
 
-@pytest.mark.parametrize("changes", [{"rate_hz": 0.0}, {"deadline_s": 0.0}, {"queue": 0}, {"in_flight": 0}, {"rtt_s": -1}])
+@pytest.mark.parametrize(
+    "changes", [{"rate_hz": 0.0}, {"deadline_s": 0.0}, {"queue": 0}, {"in_flight": 0}, {"rtt_s": -1}]
+)
 def test_scenarios_that_make_no_sense_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(InputError):
         scenario(**changes)

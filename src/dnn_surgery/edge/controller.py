@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dnn_surgery.errors import InfeasibleError
 from dnn_surgery.network.estimator import LinkBelief
 from dnn_surgery.planning.frontier import Frontier
 from dnn_surgery.planning.goal import Goal
@@ -30,7 +31,7 @@ from dnn_surgery.planning.plan import Objective, Plan
 from dnn_surgery.planning.score import Verdict
 from dnn_surgery.planning.structure import Floats
 from dnn_surgery.planning.ties import TIE
-from dnn_surgery.units import format_bandwidth, format_duration
+from dnn_surgery.units import format_bandwidth, format_duration, format_size
 
 _SLOWEST_BPS, _FASTEST_BPS = 1.0, 1e12
 _UNKNOWN = Link(_SLOWEST_BPS)
@@ -56,16 +57,16 @@ class ControllerSettings:
     A change must gain `margin` of the present plan's cost, and `doubt` more for a belief of confidence 0. For `hold_s`
     after a change, a gain must be `hold_factor` times that. `spread` is the relative half-width of the random factor on
     margin, hold and staleness that each controller draws for each change, so that a fleet does not move as one.
-    A probe is asked for when the belief is older than `stale_s` and knowing the rate exactly would save `probe_worth` of
-    a frame's cost.
+    A probe is asked for when the belief is older than `stale_s` and knowing the rate exactly would save `probe_worth`
+    of a frame's cost.
     """
 
     margin: float = 0.02
-    doubt: float = 0.02
-    hold_s: float = 1.0
-    hold_factor: float = 3.0
+    doubt: float = 0.05
+    hold_s: float = 2.0
+    hold_factor: float = 1.5
     spread: float = 0.5
-    stale_s: float = 1.0
+    stale_s: float = 1.3
     probe_worth: float = 0.02
 
 
@@ -73,7 +74,7 @@ class ControllerSettings:
 class Decision:
     """What to do with the next frame, and why.
 
-    `changed`: another plan than for the frame before. `probe`: more evidence about the link is wanted first. `wanted`: a
+    `changed`: another plan than for the frame before. `probe`: more evidence about the link is wanted. `wanted`: a
     better plan whose parts are not compiled yet.
     """
 
@@ -120,7 +121,12 @@ class Controller:
         loads: Loads | None = None,
         is_ready: Callable[[Plan], bool] = lambda _: True,
     ) -> Decision:
-        """The plan for a frame that is taken at `now_s`."""
+        """The plan for a frame that is taken at `now_s`.
+
+        Raises:
+            InfeasibleError: no plan is ready.
+            InputError: a load that is not positive.
+        """
         loads = loads or Loads()
         goal = Goal(self._objective, self._rate_hz, loads.edge, loads.cloud)
         if belief is None:
@@ -135,17 +141,19 @@ class Controller:
             wanted = plan
             row = self._ready_row(cost, link, goal, is_ready)
             plan = self._plan(row, link, goal)
-        seen = f"{format_bandwidth(belief.bandwidth_bps)}, round trip {format_duration(belief.rtt_s)}"
+        seen = _circumstances(belief, loads)
         present = self._row
         probe = self._probe_pays(belief, costs, row if present is None else present)
         if present is None or not is_ready(self._plan(present, link, goal)):
-            return self._change(now_s, row, plan, f"the best plan at {seen}", probe, wanted)
+            return Decision(
+                plan, self._take(now_s, row), f"{_what(plan)}: the best of what is ready at {seen}", probe, wanted
+            )
         if row == present:
-            return Decision(plan, False, f"still the best plan at {seen}", probe, wanted)
+            return Decision(plan, False, f"{_what(plan)}: still the best at {seen}", probe, wanted)
         gain = 1.0 - float(cost[row] / cost[present])
         needed = self._needed(now_s, belief)
         if gain > needed:
-            return self._change(now_s, row, plan, f"{gain:.0%} better at {seen}", probe, wanted)
+            return Decision(plan, self._take(now_s, row), f"{_what(plan)}: {gain:.0%} better at {seen}", probe, wanted)
         reason = (
             f"another plan would be {gain:.1%} better at {seen}, less than the {needed:.1%} that a change must gain"
         )
@@ -157,17 +165,16 @@ class Controller:
         cost = self._cost(_UNKNOWN, goal)
         row = self._ready_row(cost, _UNKNOWN, goal, is_ready)
         plan = self._plan(row, _UNKNOWN, goal)
-        return self._change(
-            now_s, row, plan, "nothing is known of the link yet: as little as possible is sent", True, None
-        )
+        reason = f"nothing is known of the link yet, so it starts with what suits the slowest: {_what(plan)}"
+        return Decision(plan, self._take(now_s, row), reason, True)
 
-    def _change(self, now_s: float, row: int, plan: Plan, reason: str, probe: bool, wanted: Plan | None) -> Decision:
+    def _take(self, now_s: float, row: int) -> bool:
+        """Makes a row the present one; returns whether it was another."""
         changed = row != self._row
         if changed:
-            self._changed_s = now_s
+            self._row, self._changed_s = row, now_s
             self._draw()
-        self._row = row
-        return Decision(plan, changed, reason, probe, wanted)
+        return changed
 
     def _draw(self) -> None:
         if self._rng is not None:
@@ -194,7 +201,7 @@ class Controller:
         for row in np.argsort(cost, kind="stable").tolist():
             if is_ready(self._plan(row, link, goal)):
                 return int(row)
-        raise RuntimeError("no plan is ready")
+        raise InfeasibleError("no plan has its parts ready, not even for the edge alone")
 
     def _cost(self, link: Link, goal: Goal) -> Floats:
         """The objective of every row, no more than local finish makes it; far more for rows that do not keep up."""
@@ -210,6 +217,21 @@ class Controller:
 
     def _plan(self, row: int, link: Link, goal: Goal) -> Plan:
         return self._frontier.row(row, link, goal, Verdict(goal.objective, "exact"))
+
+
+def _what(plan: Plan) -> str:
+    if not plan.sent:
+        return "everything at the edge"
+    names = ", ".join(tensor.tensor for tensor in plan.sent)
+    return f"send {names} ({format_size(plan.sent_bytes)})"
+
+
+def _circumstances(belief: LinkBelief, loads: Loads) -> str:
+    text = f"{format_bandwidth(belief.bandwidth_bps)} and a round trip of {format_duration(belief.rtt_s)}"
+    for side, load in (("edge", loads.edge), ("cloud", loads.cloud)):
+        if abs(load - 1.0) >= 0.05:
+            text += f", the {side} {load:.2g} times slower than its profile"
+    return text
 
 
 def _within(bandwidth_bps: float) -> float:

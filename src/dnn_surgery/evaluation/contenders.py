@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -67,14 +67,30 @@ def fixed(plan: Plan) -> PolicyMaker:
     return lambda _experiment, _scenario: Fixed(plan)
 
 
+def contenders(experiment: Experiment) -> dict[str, PolicyMaker]:
+    """The controller, the clairvoyant and all baselines."""
+    return {CONTROLLER: controller(), ORACLE: oracle, **baselines(experiment)}
+
+
+def keep_inputs(problem: Problem) -> Problem:
+    """The same problem with inputs that may not leave the device."""
+    layers = tuple(
+        layer
+        if layer.inputs
+        else replace(layer, outputs=tuple(replace(tensor, send=False) for tensor in layer.outputs))
+        for layer in problem.layers
+    )
+    return replace(problem, name=f"{problem.name}, input kept", layers=layers)
+
+
 def baselines(experiment: Experiment) -> dict[str, PolicyMaker]:
     """Those of :data:`BASELINES` that the problem allows, each one plan for ever.
 
-    static-best and neurosurgeon are planned at the median second of the trace; cloud-only uploads the picture in its
-    cheapest way (the jpeg, where there is one) and cloud-float32 the largest raw tensor that the network may be fed with.
+    static-best and neurosurgeon are planned at the median second of the trace. cloud-only uploads the picture in its
+    cheapest way (the jpeg, where there is one); cloud-float32 is what the paper calls so: the picture as float32, raw.
     """
     problem, link = experiment.problem, experiment.typical_link
-    found = {
+    found: dict[str, Callable[[], Plan]] = {
         "edge-only": lambda: plan_for(problem, link, Goal(), "edge-only"),
         "cloud-only": lambda: plan_for(problem, link, Goal(), "cloud-only"),
         "cloud-float32": lambda: _float32(problem, link),
@@ -91,16 +107,10 @@ def baselines(experiment: Experiment) -> dict[str, PolicyMaker]:
 
 
 def _float32(problem: Problem, link: Link) -> Plan:
-    """What the paper calls Cloud-Only: the first layer (the picture as float32) runs at the edge, and is sent raw."""
+    """Inputs and what only rescales them at the edge: layers without parameters that read nothing but inputs."""
     inputs = {tensor.name for layer in problem.layers if not layer.inputs for tensor in layer.outputs}
-    edge = [layer.name for layer in problem.layers if set(layer.inputs) <= inputs and _fixed_work(problem, layer.name)]
+    edge = [layer.name for layer in problem.layers if set(layer.inputs) <= inputs and not layer.param_bytes]
     return problem.cost(edge=edge, link=link)
-
-
-def _fixed_work(problem: Problem, name: str) -> bool:
-    """Whether a layer is an input or only turns one into numbers: it has no parameters."""
-    layer = next(layer for layer in problem.layers if layer.name == name)
-    return not layer.inputs or not layer.param_bytes
 
 
 def tuned(experiment: Experiment) -> tuple[Outcomes, str]:
@@ -172,11 +182,11 @@ class _Outside(Deaf):
         probe = wants(status.now_s) if wants else not found.sent and status.now_s - self._heard_s >= 2.0
         return Choice(found, bool(probe))
 
-    def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
+    def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:  # noqa: ARG002
         """Told to it."""
         self._heard_s = now_s
         self._decides.transferred(size_bytes, seconds, now_s)
 
-    def failed(self, now_s: float, *, size_bytes: float, seconds: float) -> None:
+    def failed(self, now_s: float, *, size_bytes: float, seconds: float) -> None:  # noqa: ARG002
         """Told to it."""
         self._decides.failed(now_s)

@@ -48,7 +48,7 @@ class Deaf:
     def failed(self, now_s: float, *, size_bytes: float, seconds: float) -> None:
         """Not listened to."""
 
-    def wants_ping(self, now_s: float) -> bool:
+    def wants_ping(self, now_s: float) -> bool:  # noqa: ARG002
         """Never."""
         return False
 
@@ -59,7 +59,7 @@ class Fixed(Deaf):
     def __init__(self, plan: Plan) -> None:
         self._choice = Choice(plan)
 
-    def choose(self, status: Status) -> Choice:
+    def choose(self, status: Status) -> Choice:  # noqa: ARG002
         """The plan."""
         return self._choice
 
@@ -102,7 +102,7 @@ class Online(Listening):
 
 
 class Replanner(Listening):
-    """A planner from anywhere, asked anew for every frame at the link that is believed in; probes while it sends nothing.
+    """A planner from anywhere, asked for every frame at the link that is believed in; probes while it sends nothing.
 
     Args:
         planner: from a link and a goal to a plan. first: what it does before anything is known of the link.
@@ -163,11 +163,11 @@ class Smoothed(Deaf):
         plan = self._frontier.row(self._row, link, goal, Verdict(goal.objective, "smoothed"))
         return Choice(plan, not plan.sent and status.now_s - self._heard_s >= self._probe_s)
 
-    def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
+    def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:  # noqa: ARG002
         """Into the average."""
         self._add(8 * size_bytes / max(seconds - (self._rtt_s or 0.0), 1e-4), now_s)
 
-    def ping(self, seconds: float, now_s: float) -> None:
+    def ping(self, seconds: float, now_s: float) -> None:  # noqa: ARG002
         """Round trips are averaged slowly."""
         self._rtt_s = seconds if self._rtt_s is None else 0.8 * self._rtt_s + 0.2 * seconds
 
@@ -210,7 +210,7 @@ class Oracle(Deaf):
 
     @cached_property
     def _rows(self) -> tuple[list[Plan], Floats]:
-        """The plans that are not worse than another in edge seconds, bytes and cloud seconds alike; costs [4, plans]."""
+        """The plans that no other beats in edge seconds, bytes and cloud seconds alike; their costs [4, plans]."""
         columns = np.asarray(self._frontier.columns[:3])
         plans, costs = [], []
         for row in range(len(self._frontier)):

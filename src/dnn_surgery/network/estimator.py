@@ -7,8 +7,8 @@ An upload of s bytes whose sender had been idle for i seconds, with its tiny rep
 where `start` is what a connection that fell idle needs to reach its speed again. Transfers of one size cannot tell the
 three apart, so the round trip comes from pings (calls without a payload) between frames, and the other two from an
 extended Kalman filter. Its state is ln B = level + slow + fast, and start. The level hardly moves; slow and fast return
-to 0 within some 20 s and 2 s (Ornstein-Uhlenbeck), as the rates of mobile links do, so a bad second is believed for
-seconds only, and what is not observed widens to what this link was seen to do, not without bound. It observes
+to 0 within about a minute and two seconds (Ornstein-Uhlenbeck), as the rates of mobile links do: a bad second is
+believed for seconds only, and what is not observed widens to what this link was seen to do. It observes
 
     ln((t - rtt) / 8 s) = ln(1 / B + w start / 8 s) + noise.
 
@@ -78,20 +78,20 @@ class EstimatorSettings:
     as pings.
     """
 
-    slow_s: float = 20.0
-    fast_s: float = 2.0
-    slow: float = 0.35
-    fast: float = 0.35
+    slow_s: float = 50.0
+    fast_s: float = 1.6
+    slow: float = 0.5
+    fast: float = 0.3
     level_per_s: float = 0.001
-    noise: float = 0.15
-    scale: float = 0.5
-    scale_weight: float = 5.0
+    noise: float = 0.2
+    scale: float = 0.6
+    scale_weight: float = 3.0
     scale_memory: float = 30.0
     least_scale: float = 0.002
-    gate: float = 3.5
+    gate: float = 5.0
     step: float = 2.0
     steps_apart_s: float = 60.0
-    startup_s: float = 0.05
+    startup_s: float = 0.03
     pings: int = 7
     ping_every_s: float = 5.0
     tiny_bytes: int = 512
