@@ -94,9 +94,9 @@ def _read_line(line: str, path: Path, where: str) -> SourceSpec:
         key, _, value = words.pop().partition("=")
         options[key] = value
     url = " ".join(words)
+    name = options.get("name") or without_password(url)
     if not is_live(url):
         url = str(path.parent / Path(url).expanduser())
-    name = options.get("name") or without_password(url)
     return SourceSpec(name, url, _rate(options.get("rate"), where), _priority(options.get("priority"), where))
 
 
