@@ -96,7 +96,7 @@ def _serve(engine: Any, address: str, parent: int) -> None:
                 return dict(run(self, given))
 
         built.__class__ = Slowed
-        return built  # type: ignore[no-any-return]
+        return built
 
     engine.part = part
     with CloudServer(engine, address=address) as server:

@@ -29,7 +29,8 @@ from tests.cloud.network import assert_equal
 from tests.edge.clouds import Clouds
 
 FACTORY = "tests.edge.live_network:build"
-SLOWDOWN = 12.0
+SLOWDOWN = 100.0
+CUT = "last.0"  # where a test needs frames on the link, whatever would be best there
 PICTURES = 8
 
 SHARED = Path(__file__).parents[3] / "shared" / "traces"
@@ -155,7 +156,7 @@ def test_a_server_that_is_killed_costs_no_frame_and_is_used_again_when_it_is_bac
     engine: Engine, clouds: Clouds
 ) -> None:
     with through(clouds) as link:
-        run = Run(engine, link.address)
+        run = Run(engine, link.address, cut=CUT)
         script = Script(run, once(by_cloud, clouds.kill), once(by_edge, clouds.start), once(by_cloud), after(3))
         results = run.go(script)
     assert run.kinds()[:2] == ["cloud-lost", "cloud-back"]
@@ -165,7 +166,7 @@ def test_a_server_that_is_killed_costs_no_frame_and_is_used_again_when_it_is_bac
 @pytest.mark.slow
 def test_a_server_killed_and_restarted_ten_times_in_mid_stream(engine: Engine, clouds: Clouds) -> None:
     with through(clouds) as link:
-        run = Run(engine, link.address)
+        run = Run(engine, link.address, cut=CUT)
         steps = [(once(by_cloud, clouds.kill), once(by_edge, clouds.start)) for _ in range(10)]
         run.go(Script(run, *itertools.chain.from_iterable(steps), once(by_cloud)))
     assert run.kinds().count("cloud-lost") >= 10
@@ -211,7 +212,7 @@ def test_the_cut_follows_the_link_from_20_to_1_to_20_mbit(engine: Engine, clouds
 @pytest.mark.slow
 def test_a_link_that_is_cut_for_five_seconds(engine: Engine, clouds: Clouds) -> None:
     with through(clouds, outages=((2.0, 5.0),)) as link:
-        run = Run(engine, link.address)
+        run = Run(engine, link.address, cut=CUT)
         run.go(Script(run, once(by_cloud), once(lambda result: result.failure is not None), once(by_cloud), after(5)))
     assert {"cloud-lost", "cloud-back"} <= set(run.kinds())
 
@@ -219,7 +220,7 @@ def test_a_link_that_is_cut_for_five_seconds(engine: Engine, clouds: Clouds) -> 
 @pytest.mark.slow
 def test_a_half_open_connection(engine: Engine, clouds: Clouds) -> None:
     with through(clouds) as link:
-        run = Run(engine, link.address)
+        run = Run(engine, link.address, cut=CUT)
         results = run.go(
             Script(run, once(by_cloud, link.stall), after(10), once(by_edge, link.resume), once(by_cloud), after(3))
         )
@@ -231,7 +232,7 @@ def test_a_half_open_connection(engine: Engine, clouds: Clouds) -> None:
 @pytest.mark.slow
 def test_a_server_that_is_frozen_and_thawed(engine: Engine, clouds: Clouds) -> None:
     with through(clouds) as link:
-        run = Run(engine, link.address)
+        run = Run(engine, link.address, cut=CUT)
         run.go(
             Script(
                 run,
@@ -247,7 +248,7 @@ def test_a_server_that_is_frozen_and_thawed(engine: Engine, clouds: Clouds) -> N
 @pytest.mark.slow
 def test_a_server_that_becomes_slow_is_left_alone(engine: Engine) -> None:
     with Clouds(FACTORY) as clouds, through(clouds) as link:
-        run = Run(engine, link.address)
+        run = Run(engine, link.address, cut=CUT)
         results = run.go(Script(run, once(by_cloud, lambda: clouds.send(signal.SIGUSR1)), after(20)))
     assert [result.finished_by for result in results[-5:]].count("edge") >= 4
 
