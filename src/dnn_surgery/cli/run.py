@@ -123,6 +123,7 @@ def _connect(graph: ModelGraph, engine: Engine, options: RunOptions, output: Run
         deadline_s=options.deadline_s,
         memory_bytes=options.memory_bytes,
         budget=options.budget,
+        estimate=options.estimate,
         slowdown=options.slowdown,
         report=_say,
         on_event=output.event,

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Literal, get_args
 
 from dnn_surgery.edge.budget import DataBudget
 from dnn_surgery.edge.controller import Controller
@@ -26,18 +27,25 @@ from dnn_surgery.errors import InfeasibleError, InputError
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
-from dnn_surgery.network.probe import estimate_link
+from dnn_surgery.network import iperf3
+from dnn_surgery.network.probe import Sample, estimate_link
 from dnn_surgery.planning import Limits, Link, Plan, Problem, plan
 from dnn_surgery.planning.frontier import frontier_below
 from dnn_surgery.planning.plan import Objective
 from dnn_surgery.profiling.measure import profile
 from dnn_surgery.profiling.profile import Profile
+from dnn_surgery.protocol.address import parse_address
 from dnn_surgery.protocol.client import InferenceClient
 from dnn_surgery.units import format_size
 
 # Below any sensible message limit of a server. A link that is too fast for it is not what makes a frame late.
 LARGEST_PROBE_BYTES = 1_000_000
 
+# What a probe sends where probes alone are learnt from, and how often iperf3, which takes a second, may run.
+PROBE_BYTES = 64_000
+IPERF3_EVERY_S = 30.0
+
+Estimate = Literal["passive", "probe", "iperf3"]
 Report = Callable[[str], None]
 
 
@@ -107,6 +115,7 @@ def connect(
     deadline_s: float | None = None,
     memory_bytes: float | None = None,
     budget: DataBudget | None = None,
+    estimate: Estimate = "passive",
     slowdown: float = 1.0,
     timeout_s: float = 10.0,
     report: Report = lambda _: None,
@@ -128,6 +137,8 @@ def connect(
         deadline_s: how long the cloud may take for a frame; by default four times its prediction, at least 1 s.
         memory_bytes: how many bytes of weights the edge may hold. Below the whole model it cannot finish frames.
         budget: how many bytes may be sent; when they are, all stays here.
+        estimate: how the link is followed: ``passive`` by the frames' own transfers, with probes where there are none;
+            ``probe`` by probes between frames alone; ``iperf3`` by that program, which needs its server there.
         slowdown: emulates a device slower by this factor.
         timeout_s: for the calls made while connecting.
         report: told what is going on, for people who wait.
@@ -156,6 +167,7 @@ def connect(
         problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
         watch = LinkWatch(on_event=on_event)
         link = _know_link(watch, client, link, report)
+        _measure_by(estimate, watch, client)
         chosen = _first_plan(problem, link, wish)
         controller = _controller(problem, chosen, wish, report)
         if isinstance(controller, Controller):
@@ -184,6 +196,23 @@ def _know_link(watch: LinkWatch, client: InferenceClient, link: Link | None, rep
     for sample in estimate.samples:
         watch.transferred(sample.size_bytes, sample.seconds, idle_s=0.0)
     return Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
+
+
+def _measure_by(estimate: Estimate, watch: LinkWatch, client: InferenceClient) -> None:
+    """Lets probes, not frames, say how fast the link is, where that is wanted."""
+    if estimate not in get_args(Estimate):
+        raise InputError(f"the link's estimate must be {', '.join(get_args(Estimate))}, got {estimate!r}")
+    if estimate == "probe":
+        watch.probe = lambda: Sample(PROBE_BYTES, client.probe(PROBE_BYTES))
+    elif estimate == "iperf3":
+        host = parse_address(client.address).host
+
+        def by_iperf3() -> Sample:
+            bandwidth_bps = iperf3.measure(host)
+            return Sample(int(bandwidth_bps / 8), 1.0 + watch.rtt_s)
+
+        watch.probed(by_iperf3())
+        watch.probe, watch.probe_every_s = by_iperf3, IPERF3_EVERY_S
 
 
 def _first_plan(problem: Problem, link: Link, wish: _Wish) -> Plan:

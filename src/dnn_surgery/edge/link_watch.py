@@ -10,6 +10,7 @@ from dnn_surgery.edge.events import Event, OnEvent, ignore
 from dnn_surgery.edge.health import Health
 from dnn_surgery.errors import DeadlineError, SurgeryError
 from dnn_surgery.network.estimator import LinkBelief, LinkEstimator
+from dnn_surgery.network.probe import Sample
 
 Clock = Callable[[], float]
 
@@ -19,6 +20,7 @@ class LinkWatch:
 
     Args:
         estimator: learns how fast the link is. health: whether the server can be used.
+        probe: measures the link by itself instead of the frames: bytes up and seconds (a round trip included).
         on_event: told when the server is lost and when it is back.
         clock: monotonic seconds, the same as of the frames' times.
     """
@@ -28,14 +30,16 @@ class LinkWatch:
         *,
         estimator: LinkEstimator | None = None,
         health: Health | None = None,
+        probe: Callable[[], Sample] | None = None,
         on_event: OnEvent = ignore,
         clock: Clock = time.perf_counter,
     ) -> None:
         self._estimator, self._health = estimator or LinkEstimator(), health or Health()
-        self._on_event, self.clock = on_event, clock
+        self._on_event, self.clock, self.probe = on_event, clock, probe
         self._lock = threading.Lock()
         self._under_way: tuple[int, float] | None = None
-        self.probe_wanted = False
+        self._probe_wanted = False
+        self.probe_every_s = 1.0
         self.sent_bytes = 0
 
     @property
@@ -43,6 +47,15 @@ class LinkWatch:
         """Why the server cannot be used now; None while it can."""
         with self._lock:
             return self._health.reason if self._health.lost else None
+
+    @property
+    def probe_wanted(self) -> bool:
+        """Whether the link should be probed while no frame is on it; always, where frames are not learnt from."""
+        return self._probe_wanted or self.probe is not None
+
+    @probe_wanted.setter
+    def probe_wanted(self, wanted: bool) -> None:
+        self._probe_wanted = wanted
 
     @property
     def rtt_s(self) -> float:
@@ -74,7 +87,14 @@ class LinkWatch:
         """An upload and the word of its arrival took so long."""
         with self._lock:
             self.sent_bytes += size_bytes
-            self._estimator.transfer(size_bytes, seconds, self.clock(), idle_s=idle_s)
+            if self.probe is None:
+                self._estimator.transfer(size_bytes, seconds, self.clock(), idle_s=idle_s)
+
+    def probed(self, sample: Sample) -> None:
+        """A probe took so long."""
+        with self._lock:
+            self.sent_bytes += sample.size_bytes
+            self._estimator.transfer(sample.size_bytes, sample.seconds, self.clock())
 
     def worked(self) -> None:
         """A frame was answered."""

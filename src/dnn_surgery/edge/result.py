@@ -41,10 +41,10 @@ class FrameResult:
     `finished_by` says who ran the last layers; `failure` why the edge had to, where the cloud should have. It is
     ``nobody`` where the cloud failed and the edge may not hold the whole model: then there are no outputs. `edge_s` is
     computing (and encoding) up to the cut, `cloud_s` the server's queueing and computing (`compute_s` alone),
-    `transfer_s` the rest of the call: both ways over the link, and waiting behind the frames before it. `local_s` is the edge finishing the frame.
-    `latency_s` runs from taking the frame in until its answer is here. `sent_bytes` is the whole request. `frame_size`
-    is the width and height of the frame itself, where it was said. `cut` is the name of the cut, `late` says that the
-    frame's deadline passed, `source` where the frame is from, `times` when it all happened.
+    `transfer_s` the rest of the call: both ways over the link, and waiting behind the frames before it. `local_s` is
+    the edge finishing the frame. `latency_s` runs from taking the frame in until its answer is here. `sent_bytes` is
+    the whole request. `frame_size` is the width and height of the frame itself, where it was said. `cut` is the name of
+    the cut, `late` says that the frame's deadline passed, `source` where the frame is from, `times` when all happened.
     """
 
     index: int

@@ -126,6 +126,12 @@ class Ways:
         found.request(self._engine)
         return False
 
+    def wait(self) -> None:
+        """Waits until all that was asked for so far is built."""
+        thread = self._thread
+        if thread is not None:
+            thread.submit(lambda: None).result()
+
     def close(self) -> None:
         """Ends the thread. May be called again."""
         with self._lock:
