@@ -139,9 +139,8 @@ def test_the_queue_behind_our_own_frames_is_not_the_clouds_load(setting: Setting
     way = setting.settle()
     assert way.predicted is not None
     for _ in range(5):
-        # The reply to the frame before came 0.1 s after this one had arrived: so long it waited for that one.
-        taken = taken_on(way, setting.now_s, queue_s=0.1, compute_s=way.predicted.cloud_s)
-        taken.times.received_s = setting.now_s
+        # The reply to the frame before came 90 ms after this one had arrived: so long it waited for that one.
+        taken = taken_on(way, setting.now_s, queue_s=0.09, compute_s=way.predicted.cloud_s)
         setting.follower.finished(taken)
         setting.now_s += 0.01
     assert setting.follower.loads.cloud == pytest.approx(1.0, rel=0.01)

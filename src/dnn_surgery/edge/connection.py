@@ -8,7 +8,7 @@ server --profile--> Problem <--profile-- this device
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, get_args
@@ -78,7 +78,9 @@ class Connection:
         """One frame; see :meth:`Runner.__call__`."""
         return self.edge(inputs, name=name)
 
-    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int | None = None) -> Iterator[FrameResult]:
+    def stream(
+        self, frames: Iterable[NamedInputs], *, in_flight: int | None = None
+    ) -> Generator[FrameResult, None, None]:
         """Results in order; see :meth:`Runner.stream`."""
         return self.edge.stream(frames, in_flight=in_flight)
 

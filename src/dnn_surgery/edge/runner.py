@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -88,7 +88,9 @@ class Runner:
             self._ask(taken)
         return self._result(taken)
 
-    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int | None = None) -> Iterator[FrameResult]:
+    def stream(
+        self, frames: Iterable[NamedInputs], *, in_flight: int | None = None
+    ) -> Generator[FrameResult, None, None]:
         """Results in the order of the frames. Edge, link and cloud each work on another frame meanwhile.
 
         Every frame taken from `frames` gets exactly one result, also when `frames` then raises. At most `in_flight` are
