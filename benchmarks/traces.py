@@ -1,10 +1,10 @@
 """Mean latency over the four mobile traces: the controller beside the best causal policy, the baselines and the oracle.
 
 Simulated: real traces and networks measured once (src/dnn_surgery/evaluation/problems, written by `python -m
-benchmarks.trace_problems`; the edge is emulated), each with its jpeg and with the picture kept on the device. `tuned` is
-the best in hindsight, on that very trace, of a grid of moving averages and of every constant plan. `best plain` is the
-best of edge-only, cloud-only jpeg, static best (at the trace's median second) and Neurosurgeon. Seconds in which nothing
-can leave are apart. What the oracle knows: `evaluation.policies`.
+benchmarks.trace_problems`; the edge is emulated), each with its jpeg and with the picture kept on the device. `tuned`
+is the best in hindsight, on that very trace, of a grid of moving averages and of every constant plan. `best plain` is
+the best of edge-only, cloud-only jpeg, static best (at the trace's median second) and Neurosurgeon. Seconds in which
+nothing can leave are apart. What the oracle knows: `evaluation.policies`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from dnn_surgery.edge.controller import Controller, Loads
 from dnn_surgery.errors import InputError
 from dnn_surgery.evaluation.policies import Fixed, Online, Oracle, Replanner, Smoothed
-from dnn_surgery.evaluation.simulation import Choice, ConstantUplink, Overload, Policy, Run, Scenario, Status, simulate
+from dnn_surgery.evaluation.scenario import Choice, ConstantUplink, Overload, Policy, Run, Scenario, Status
+from dnn_surgery.evaluation.simulation import simulate
 from dnn_surgery.network.estimator import LinkEstimator
 from dnn_surgery.network.traces import SteppedTrace
 from dnn_surgery.planning import Goal, Link, Plan, Problem, frontier

@@ -180,6 +180,16 @@ def test_a_failed_upload_lowers_what_is_believed_and_how_surely() -> None:
     assert world.belief.bandwidth_bps < 1e6
 
 
+def test_a_first_probe_that_fails_bounds_the_rate_and_makes_the_next_one_smaller() -> None:
+    estimator = LinkEstimator()
+    first = estimator.probe_bytes(0.0)
+    estimator.failed(10.0, size_bytes=first, seconds=10.0)
+    belief = estimator.belief(10.0)
+    assert belief is not None
+    assert belief.bandwidth_bps < 8 * first / 10
+    assert estimator.probe_bytes(10.0) < first
+
+
 def test_an_upload_that_is_still_under_way_bounds_the_rate() -> None:
     world = World(10e6)
     world.run(20)

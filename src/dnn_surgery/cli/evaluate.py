@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from dnn_surgery.planning import Problem
 
 EXAMPLE = "dnn-surgery evaluate traces --trace my.csv --algorithm my_module:plan -o build/traces"
+WIDTH = 120
 TRACE_FOLDERS = ("traces", "shared/traces", "../shared/traces")
 TRACE_SUFFIXES = (".up", ".down", ".csv")
 
@@ -72,7 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--starts must be at least 1, got {arguments.starts}")
     extra = {name: outside(name) for name in arguments.algorithm.split(",") if name}
     traces = [(path.stem, read_trace(path)) for path in _trace_files(arguments.trace)]
-    console, progress, rows = Console(), Console(stderr=True), []
+    # A pipe has no width; tables that nobody can widen later should not be cut to a terminal's 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    progress, rows = Console(stderr=True), []
     for problem in _problems(arguments.problem, private=arguments.private):
         for name, trace in traces:
             experiment = Experiment.over(

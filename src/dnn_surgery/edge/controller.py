@@ -58,16 +58,18 @@ class ControllerSettings:
     after a change, a gain must be `hold_factor` times that. `spread` is the relative half-width of the random factor on
     margin, hold and staleness that each controller draws for each change, so that a fleet does not move as one.
     A probe is asked for when the belief is older than `stale_s` and knowing the rate exactly would save `probe_worth`
-    of a frame's cost.
+    of a frame's cost; and after `rare_s` in any case where a fast link would, since what one does not look at may have
+    changed by more than one believes.
     """
 
     margin: float = 0.02
     doubt: float = 0.05
     hold_s: float = 2.0
-    hold_factor: float = 1.5
+    hold_factor: float = 2.0
     spread: float = 0.5
-    stale_s: float = 1.3
+    stale_s: float = 1.0
     probe_worth: float = 0.02
+    rare_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class Controller:
             plan = self._plan(row, link, goal)
         seen = _circumstances(belief, loads)
         present = self._row
-        probe = self._probe_pays(belief, costs, row if present is None else present)
+        probe = self._probe_pays(belief, costs, goal, row if present is None else present)
         if present is None or not is_ready(self._plan(present, link, goal)):
             return Decision(
                 plan, self._take(now_s, row), f"{_what(plan)}: the best of what is ready at {seen}", probe, wanted
@@ -190,12 +192,16 @@ class Controller:
         rates = belief.bandwidth_bps * np.exp(belief.deviation * _POINTS)
         return np.array([self._cost(Link(_within(rate), middle.rtt_s), goal) for rate in rates.tolist()])
 
-    def _probe_pays(self, belief: LinkBelief, costs: Floats, row: int) -> bool:
+    def _probe_pays(self, belief: LinkBelief, costs: Floats, goal: Goal, row: int) -> bool:
         """Whether the belief is stale and a frame would cost clearly less if the rate were known exactly."""
-        if belief.age_s < self._factor * self._settings.stale_s or self._frontier.columns[3][row]:
+        settings = self._settings
+        if belief.age_s < self._factor * settings.stale_s or self._frontier.columns[3][row]:
             return False
-        expected = float(_WEIGHTS @ costs[:, row])
-        return float(_WEIGHTS @ costs.min(axis=1)) < expected * (1 - self._settings.probe_worth)
+        enough = float(_WEIGHTS @ costs[:, row]) * (1 - settings.probe_worth)
+        if float(_WEIGHTS @ costs.min(axis=1)) < enough:
+            return True
+        rare = belief.age_s >= self._factor * settings.rare_s
+        return rare and float(self._cost(Link(_FASTEST_BPS, belief.rtt_s), goal).min()) < enough
 
     def _ready_row(self, cost: Floats, link: Link, goal: Goal, is_ready: Callable[[Plan], bool]) -> int:
         for row in np.argsort(cost, kind="stable").tolist():

@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 
 from dnn_surgery.edge.controller import Controller
-from dnn_surgery.evaluation.simulation import Choice, Scenario, Status, costs_of
+from dnn_surgery.evaluation.scenario import Choice, Scenario, Status, costs_of
 from dnn_surgery.network.estimator import LinkBelief, LinkEstimator
 from dnn_surgery.planning import Frontier, Goal, Link, Plan
 from dnn_surgery.planning.plan import Objective
@@ -37,7 +37,13 @@ _SLOWEST_BPS = 1.0
 class Deaf:
     """What every policy does with evidence by default: nothing."""
 
-    probe_bytes = PROBE_BYTES
+    def probe_bytes(self, now_s: float) -> int:  # noqa: ARG002
+        """Twenty packets."""
+        return PROBE_BYTES
+
+    def is_puzzled(self) -> bool:
+        """Never."""
+        return False
 
     def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
         """Not listened to."""
@@ -69,6 +75,14 @@ class Listening(Deaf):
 
     def __init__(self, estimator: LinkEstimator | None = None) -> None:
         self.estimator = estimator or LinkEstimator()
+
+    def probe_bytes(self, now_s: float) -> int:
+        """As the estimator says."""
+        return self.estimator.probe_bytes(now_s)
+
+    def is_puzzled(self) -> bool:
+        """Whether the estimator is."""
+        return self.estimator.is_puzzled
 
     def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
         """To the estimator."""

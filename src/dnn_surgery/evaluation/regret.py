@@ -16,7 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dnn_surgery.evaluation.simulation import Frame, Policy, Run, Scenario, Uplink, simulate
+from dnn_surgery.evaluation.scenario import Frame, Policy, Run, Scenario, Uplink
+from dnn_surgery.evaluation.simulation import simulate
 from dnn_surgery.network.traces import Trace
 from dnn_surgery.planning import Link, Problem, frontier
 from dnn_surgery.planning.algorithms import plan_for
@@ -64,13 +65,14 @@ class Experiment:
         jitter: float = 0.0,
     ) -> Experiment:
         """The experiment with the defaults of the class's text."""
-        deadline_s = deadline_s or plan_for(problem, Link(1e6), Goal(), "edge-only").latency_s
+        if deadline_s is None:
+            deadline_s = plan_for(problem, Link(1e6), Goal(), "edge-only").latency_s
         return cls(
             problem,
             trace,
             trace_name,
             rtt_s,
-            rate_hz or 0.4 / deadline_s,
+            0.4 / deadline_s if rate_hz is None else rate_hz,
             deadline_s,
             starts,
             startup_s=startup_s,
@@ -95,8 +97,8 @@ class Experiment:
 
     @property
     def frames(self) -> int:
-        """How many frames one start runs: one round of the trace, at most `longest_s`, at least 20."""
-        return max(20, int(min(self.trace.duration_s, self.longest_s) * self.rate_hz))
+        """How many frames one start runs: one round of the trace, at most `longest_s`, at least 40."""
+        return max(40, int(min(self.trace.duration_s, self.longest_s) * self.rate_hz))
 
     @property
     def scenarios(self) -> list[Scenario]:

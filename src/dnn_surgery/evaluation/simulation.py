@@ -4,8 +4,8 @@
                    |          ^                       |
                 skipped       +---- local finish <----+ deadline, counted from the end of the edge's part
 
-The link is a function of time (:class:`Uplink`), so what a transfer takes is what the trace gives from its first second
-to its last. A policy is told only what a device could know: what replies and pings took, once they are there.
+The link is a function of time (`scenario.Uplink`), so what a transfer takes is what the trace gives from its first
+second to its last. A policy is told only what a device could know: what replies and pings took, once they are there.
 """
 
 from __future__ import annotations
@@ -16,162 +16,13 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dnn_surgery.edge.controller import Loads
-from dnn_surgery.errors import InputError
-from dnn_surgery.planning import Link, Plan, Problem
+from dnn_surgery.evaluation.scenario import Costs, FinishedBy, Frame, Policy, Run, Scenario, Status, costs_of
+from dnn_surgery.planning import Plan
 
 PING_BYTES = 64
-_FIRST_PINGS = 3
-IDLE_FULL_S = 1.0
-FinishedBy = Literal["edge", "cloud", "local", "skipped"]
-Overload = Literal["skip", "block"]
-
-
-Number = TypeVar("Number", float, NDArray[np.float64])
-
-
-class Uplink(Protocol):
-    """A link as a function of time; a :class:`dnn_surgery.network.traces.Trace` is one."""
-
-    def finish(self, start_s: Number, size_bytes: Number) -> Number:
-        """When the last of so many bytes has left, if the first may leave at `start_s` and nothing else is sent."""
-
-
-class ConstantUplink:
-    """The same rate for ever; the ends of transfers have a closed form."""
-
-    def __init__(self, bandwidth_bps: float) -> None:
-        self.bandwidth_bps = bandwidth_bps
-
-    def finish(self, start_s: Number, size_bytes: Number) -> Number:
-        """See :class:`Uplink`."""
-        return start_s + size_bytes * (8 / self.bandwidth_bps)
-
-
-class Status(NamedTuple):
-    """What is known when a frame begins: the time, when the link falls free, the loads as last measured.
-
-    `under_way`: bytes of the upload on the link, and the seconds it has taken so far. `link_free_s` is known to a
-    clairvoyant only, since it depends on the rate to come.
-    """
-
-    now_s: float
-    link_free_s: float
-    loads: Loads
-    under_way: tuple[float, float] | None
-
-
-class Choice(NamedTuple):
-    """The plan of a frame, and whether to probe the link beside it."""
-
-    plan: Plan
-    probe: bool = False
-
-
-class Policy(Protocol):
-    """Decides for every frame. All seconds are of the simulation's clock."""
-
-    probe_bytes: int
-
-    def choose(self, status: Status) -> Choice:
-        """The plan of the frame that begins now."""
-
-    def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
-        """An upload and its reply took so long, the server's work taken out."""
-
-    def ping(self, seconds: float, now_s: float) -> None:
-        """A call without a payload took so long."""
-
-    def failed(self, now_s: float, *, size_bytes: float, seconds: float) -> None:
-        """An upload of that size had no reply within these seconds."""
-
-    def wants_ping(self, now_s: float) -> bool:
-        """Whether to ping between two frames."""
-
-
-class Costs(NamedTuple):
-    """What a plan costs: seconds of edge and cloud at load 1, bytes up, seconds for the edge to do the cloud's part."""
-
-    edge_s: float
-    up_bytes: float
-    cloud_s: float
-    local_s: float
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One experiment: a problem, a link, frames at a rate.
-
-    Args:
-        rate_hz: frames arrive so often from `start_s` on, `frames` of them.
-        deadline_s: how long after the edge's part its reply may take, until the edge finishes the frame itself.
-        queue: frames that may wait for the edge; in_flight: frames that may be between edge and reply.
-        overload: a frame that finds the queue full is skipped, or the source waits (block).
-        startup_s: what a transfer takes longer on a link that was idle for a second or more (less: in proportion).
-        loads: of both sides over time. jitter: deviation of the logarithm of compute seconds, drawn with `seed`.
-    """
-
-    problem: Problem
-    link: Uplink
-    rtt_s: float
-    rate_hz: float
-    frames: int
-    deadline_s: float
-    start_s: float = 0.0
-    queue: int = 1
-    in_flight: int = 2
-    overload: Overload = "skip"
-    startup_s: float = 0.0
-    loads: Callable[[float], Loads] = lambda _: Loads()
-    jitter: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (self.rate_hz > 0 and self.frames >= 0 and self.deadline_s > 0 and self.queue >= 1):
-            raise InputError("a simulation needs a positive rate, deadline and queue")
-        if self.in_flight < 1 or self.rtt_s < 0:
-            raise InputError("a simulation needs a frame in flight and a round trip of 0 s or more")
-
-
-@dataclass
-class Frame:
-    """What became of a frame. `done_s` is when its result is given out, in the order of the frames."""
-
-    index: int
-    arrived_s: float
-    plan: Plan | None = None
-    begun_s: float = math.nan
-    ready_s: float = math.nan
-    sending_s: float = math.nan
-    done_s: float = math.nan
-    finished_by: FinishedBy | None = None
-    sent_bytes: float = 0.0
-
-    @property
-    def latency_s(self) -> float:
-        """From its arrival to its result."""
-        return self.done_s - self.arrived_s
-
-
-@dataclass(frozen=True)
-class Run:
-    """All frames in order, and what probing and changing cost."""
-
-    frames: tuple[Frame, ...]
-    probes: int
-    probe_bytes: float
-    changes: int
-
-    @property
-    def answered(self) -> tuple[Frame, ...]:
-        """The frames that were not skipped."""
-        return tuple(frame for frame in self.frames if frame.finished_by != "skipped")
+_FIRST_PINGS, _FIRST_PROBES, _FIRST_PROBE_BYTES = 3, 3, 30_000
+_IDLE_FULL_S = 1.0
 
 
 def simulate(scenario: Scenario, policy: Policy) -> Run:
@@ -179,53 +30,31 @@ def simulate(scenario: Scenario, policy: Policy) -> Run:
     return _Simulation(scenario, policy).run()
 
 
-def costs_of(problem: Problem, edge: tuple[str, ...], codecs: tuple[tuple[str, str], ...]) -> Costs:
-    """What a partition costs at load 1."""
-    plan = problem.cost(edge=edge, link=_ANY_LINK, codecs=dict(codecs))
-    inside = set(edge)
-    local_s = sum(layer.edge_s for layer in problem.layers if layer.name not in inside)
-    return Costs(plan.edge_s, plan.sent_bytes, plan.cloud_s, local_s)
-
-
-_ANY_LINK = Link(1e6)
-
-
-@dataclass
 class _Simulation:
-    scenario: Scenario
-    policy: Policy
-    now_s: float = 0.0
-    _events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
-    _waiting: deque[Frame] = field(default_factory=deque)
-    _returned: deque[Frame] = field(default_factory=deque)
-    _to_send: deque[Frame] = field(default_factory=deque)
-    _frames: list[Frame] = field(default_factory=list)
-    _costs: dict[int, Costs] = field(default_factory=dict)
-    _edge_busy: bool = False
-    _blocked: bool = False
-    _in_flight: int = 0
-    _on_link: Frame | None = None
-    _probing: bool = False
-    _pinging: bool = False
-    _link_used_s: float = -math.inf
-    _link_free_s: float = -math.inf
-    _cloud_free_s: float = -math.inf
-    _probes: int = 0
-    _probed_bytes: float = 0.0
-    _changes: int = 0
-    _last_plan: Plan | None = None
+    """The state of the pipeline between two events."""
+
+    def __init__(self, scenario: Scenario, policy: Policy) -> None:
+        self.scenario, self.policy = scenario, policy
+        self.now_s = self._link_used_s = scenario.start_s
+        self._begun_s = self._link_free_s = self._cloud_free_s = -math.inf
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order, self._random = itertools.count(), random.Random(scenario.seed)
+        self._frames: list[Frame] = []
+        self._waiting: deque[Frame] = deque()  # for the edge
+        self._returned: deque[Frame] = deque()  # to be finished by the edge
+        self._to_send: deque[Frame] = deque()
+        self._on_link: Frame | None = None
+        self._edge_busy = self._blocked = self._probing = self._pinging = False
+        self._in_flight = self._probes = self._changes = 0
+        self._probed_bytes = 0.0
+        self._last_plan: Plan | None = None
+        self._costs: dict[int, Costs] = {}
+        self._known: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], Costs] = {}
 
     def run(self) -> Run:
-        self._order = itertools.count()
-        self._random = random.Random(self.scenario.seed)
-        self._memory: dict[tuple[tuple[str, ...], tuple[object, ...]], Costs] = {}
-        self._link_used_s = self.scenario.start_s
-        self.now_s = self.scenario.start_s
         if self.scenario.frames:
             self._connect()
-        while self._events:
-            self.now_s, _, happen = heapq.heappop(self._events)
-            happen()
+            self._happen()
         given_s = -math.inf
         for frame in self._frames:
             if frame.finished_by != "skipped":
@@ -236,14 +65,21 @@ class _Simulation:
         heapq.heappush(self._events, (when_s, next(self._order), happen))
 
     def _connect(self) -> None:
-        """As the run time does: pings and one probe, and when they are done the first frame."""
+        """As the run time does: pings and probes, and when they are done the first frame."""
         for _ in range(_FIRST_PINGS):
             self._ping()
-            self.now_s = self._events[-1][0]
-            heapq.heappop(self._events)[2]()
-        self._probe()
-        self._begun_s = self._link_free_s + self.scenario.rtt_s + 1e-6  # when its reply is there
-        self._at(self._begun_s, lambda: self._arrive(0))
+            self._happen()
+        for _ in range(_FIRST_PROBES):
+            # The same for every policy, so that all of them see the same frames.
+            self._probe(_FIRST_PROBE_BYTES, confirm=False)
+            self._happen()
+        self._begun_s = self.now_s
+        self._arrive(0)
+
+    def _happen(self) -> None:
+        while self._events:
+            self.now_s, _, happen = heapq.heappop(self._events)
+            happen()
 
     def _arrive(self, index: int) -> None:
         full = len(self._waiting) >= self.scenario.queue
@@ -285,16 +121,16 @@ class _Simulation:
         choice = self.policy.choose(self._status())
         frame.plan, frame.begun_s = choice.plan, self.now_s
         key = (choice.plan.edge, tuple((sent.tensor, sent.codec) for sent in choice.plan.sent))
-        costs = self._memory.get(key)
+        costs = self._known.get(key)
         if costs is None:
-            costs = self._memory[key] = costs_of(self.scenario.problem, *key)
+            costs = self._known[key] = costs_of(self.scenario.problem, *key)
         self._costs[frame.index] = costs
         before = self._last_plan
         if before is not None and (before.edge != choice.plan.edge or before.sent != choice.plan.sent):
             self._changes += 1
         self._last_plan = choice.plan
         if choice.probe:
-            self._probe()
+            self._probe(self.policy.probe_bytes(self.now_s))
 
     def _status(self) -> Status:
         under_way = None
@@ -323,7 +159,7 @@ class _Simulation:
         self._at(end_s, lambda: self._sent(frame, idle_s))
 
     def _upload(self, size_bytes: float, idle_s: float) -> float:
-        startup_s = self.scenario.startup_s * min(1.0, idle_s / IDLE_FULL_S)
+        startup_s = self.scenario.startup_s * min(1.0, idle_s / _IDLE_FULL_S)
         return self.scenario.link.finish(self.now_s + startup_s, size_bytes)
 
     def _sent(self, frame: Frame, idle_s: float) -> None:
@@ -375,10 +211,10 @@ class _Simulation:
 
         self._at(self.now_s + seconds, done)
 
-    def _probe(self) -> None:
+    def _probe(self, size_bytes: int, *, confirm: bool = True) -> None:
         if self._on_link is not None or self._probing:
             return
-        begun_s, size_bytes = self.now_s, self.policy.probe_bytes
+        begun_s = self.now_s
         idle_s = self.now_s - self._link_used_s
         end_s = self._upload(size_bytes, idle_s)
         seconds = min(end_s - self.now_s, self.scenario.deadline_s)
@@ -396,6 +232,8 @@ class _Simulation:
 
         def replied() -> None:
             self.policy.transfer(size_bytes, self.now_s - begun_s, self.now_s, idle_s=idle_s)
+            if confirm and self.policy.is_puzzled():
+                self._probe(self.policy.probe_bytes(self.now_s))
 
         self._at(self.now_s + seconds, sent)
 

@@ -35,6 +35,8 @@ Z90 = 1.6449
 
 _IDLE_FULL_S = 1.0
 _LEAST_S = 1e-5
+_AT_LEAST = 1.5  # what did not end within a time is taken to need half as much again
+_PROBE_S, _LEAST_PROBE_BYTES, _MOST_PROBE_BYTES = 0.5, 3_000, 30_000
 _BLUR = 0.02  # of a call's seconds: how well two calls of one kind repeat at best
 _LEVEL, _SLOW, _FAST, _START = range(4)
 
@@ -80,13 +82,13 @@ class EstimatorSettings:
 
     slow_s: float = 50.0
     fast_s: float = 1.6
-    slow: float = 0.5
+    slow: float = 0.4
     fast: float = 0.3
-    level_per_s: float = 0.001
-    noise: float = 0.2
+    level_per_s: float = 0.002
+    noise: float = 0.15
     scale: float = 0.6
     scale_weight: float = 3.0
-    scale_memory: float = 30.0
+    scale_memory: float = 20.0
     least_scale: float = 0.002
     gate: float = 5.0
     step: float = 2.0
@@ -127,6 +129,11 @@ class LinkEstimator:
         """The median of the latest pings; 0 while there are none."""
         return statistics.median(self._pings) if self._pings else 0.0
 
+    @property
+    def is_puzzled(self) -> bool:
+        """Whether the last transfer was out of line: another one right away would tell a step from a stray value."""
+        return self._suspect is not None
+
     def ping(self, seconds: float, now_s: float) -> None:
         """A call without a payload took so long."""
         if not 0 <= seconds < math.inf:
@@ -137,6 +144,13 @@ class LinkEstimator:
     def wants_ping(self, now_s: float) -> bool:
         """Whether a ping between two frames would help to tell the round trip from the rate."""
         return now_s - self._pinged_s >= (self._settings.ping_every_s if len(self._pings) >= 3 else 0.5)
+
+    def probe_bytes(self, now_s: float) -> int:
+        """How much to upload as a probe: twenty packets, or what is believed to take half a second if that is less."""
+        belief = self.belief(now_s)
+        if belief is None:
+            return _MOST_PROBE_BYTES
+        return round(min(max(_PROBE_S * belief.bandwidth_bps / 8, _LEAST_PROBE_BYTES), _MOST_PROBE_BYTES))
 
     def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float = 0.0) -> None:
         """One upload and its tiny reply took `seconds`, the server's queue and compute seconds already taken out.
@@ -162,13 +176,13 @@ class LinkEstimator:
         The upload would have taken longer, so it is evidence only where the link was thought to be faster. What kind of
         failure it was is not known, so the belief becomes wider in any case.
         """
+        if size_bytes > self._settings.tiny_bytes and seconds > 0:
+            seen = _Seen(math.log(_AT_LEAST * seconds / (8 * size_bytes)), 8.0 * size_bytes, 0.0)
+            if self._state is None or seen.log_bit_s > self._expected(seen)[0]:
+                self._learn(seen, now_s)
         if self._state is None:
             return
         self._walk(now_s)
-        if size_bytes > self._settings.tiny_bytes and seconds > 0:
-            seen = _Seen(math.log(1.5 * seconds / (8 * size_bytes)), 8.0 * size_bytes, 0.0)
-            if seen.log_bit_s > self._expected(seen)[0]:
-                self._learn(seen, now_s)
         self._covariance[_FAST, _FAST] += self._settings.fast
 
     def belief(self, now_s: float, *, under_way: tuple[float, float] | None = None) -> LinkBelief | None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dnn_surgery.errors import InputError
 from dnn_surgery.evaluation.regret import Experiment, Outcomes
-from dnn_surgery.units import format_bandwidth, format_duration
+from dnn_surgery.units import format_bandwidth, format_duration, format_size
 
 COLUMNS = ("network", "trace", "policy", "seed", "start_s", "metric", "value", "low", "high")
 
@@ -25,16 +25,8 @@ def show_regret(experiment: Experiment, played: Mapping[str, Outcomes], oracle: 
         f"{experiment.starts} starts of {experiment.frames} frames"
     )
     table = Table(title=title, title_justify="left")
-    table.add_column("policy")
-    for column in (
-        "mean",
-        "p95",
-        "behind the oracle (95 %)",
-        "in time",
-        "changes",
-        "probe bytes/frame",
-        "dead seconds",
-    ):
+    table.add_column("policy", min_width=max(map(len, played)))
+    for column in ("mean", "p95", "behind oracle", "95 % interval", "in time", "changes", "probes", "dead seconds"):
         table.add_column(column, justify="right")
     for name, outcomes in sorted(played.items(), key=lambda item: item[1].mean_s):
         low, high = outcomes.behind_interval(played[oracle])
@@ -43,10 +35,11 @@ def show_regret(experiment: Experiment, played: Mapping[str, Outcomes], oracle: 
             name,
             format_duration(outcomes.mean_s),
             format_duration(outcomes.p95_s),
-            f"{outcomes.behind(played[oracle]):+.1%} ({low:+.1%} to {high:+.1%})",
+            f"{outcomes.behind(played[oracle]):+.1%}",
+            f"{low:+.1%} to {high:+.1%}",
             f"{outcomes.met:.1%}",
             f"{outcomes.interval('changes')[0]:.3g}",
-            f"{outcomes.interval('probe_bytes')[0]:.3g}",
+            f"{format_size(outcomes.interval('probe_bytes')[0])}/f.",
             f"{format_duration(dead_s)} in {dead_frames}" if dead_frames else "none",
         )
     console.print(table)
