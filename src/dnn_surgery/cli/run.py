@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,15 @@ from dnn_surgery.errors import InputError, SourceError
 if TYPE_CHECKING:
     from dnn_surgery.edge.connection import Connection
     from dnn_surgery.edge.frame import NamedInputs
-    from dnn_surgery.edge.intake import Intake
-    from dnn_surgery.edge.runner import Runner
+    from dnn_surgery.edge.intake import Intake, TakenFrame
+    from dnn_surgery.edge.runtime import Edge
+    from dnn_surgery.edge.sinks import Sink
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
     from dnn_surgery.report.run_output import RunOutput
+
+# How fast a video is played that was made of files.
+FILE_RATE_HZ = 25.0
 
 EXAMPLE = "dnn-surgery run efficientnet_lite0 --server 192.168.1.20:50051 --source pictures/"
 
@@ -41,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs until the sources end, or a signal comes."""
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.cli.signals import until_signalled
+    from dnn_surgery.edge.sinks import Sinks
     from dnn_surgery.report.run_output import RunOutput
 
     options = gather(arguments)
@@ -63,9 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
             stream = _local(engine, options, output).stream
         else:
             stream = stack.enter_context(_connect(graph, engine, options, output)).stream
+        sinks = stack.enter_context(Sinks(_sinks(options, graph, output), on_error=_say))
         stack.enter_context(until_signalled(intake.close))
-        for result in stream(_frames(intake, graph, options, output), in_flight=options.in_flight):
+        frames = _frames(sinks.watch(intake), graph, options, output)
+        for result in stream(frames, in_flight=options.in_flight):
             output.result(result)
+            sinks.result(result)
         output.finish(skipped={name: counts.skipped for name, counts in intake.counts().items()})
     return unreadable[0].exit_code if unreadable else 0
 
@@ -78,18 +86,34 @@ def _open_sources(options: RunOptions, on_error: Callable[[SourceError], None]) 
     )
 
 
-def _frames(intake: Intake, graph: ModelGraph, options: RunOptions, output: RunOutput) -> Iterator[NamedInputs]:
+def _sinks(options: RunOptions, graph: ModelGraph, output: RunOutput) -> Iterator[Sink]:
+    """Where results go beside the terminal."""
+    from dnn_surgery.edge.live_video import is_live
+    from dnn_surgery.edge.sinks import AnnotatedVideo, JsonLines
+
+    if options.json_path is not None:
+        yield JsonLines(options.json_path, output.record)
+    if options.save is not None:
+        # A file is played at its usual speed, however long it took to go through it.
+        live = any(spec.rate_hz is not None or is_live(str(spec.url)) for spec in options.sources)
+        rate_hz = None if live else FILE_RATE_HZ
+        yield AnnotatedVideo(graph, options.save, sources=[spec.name for spec in options.sources], rate_hz=rate_hz)
+
+
+def _frames(
+    taken_in: Iterable[TakenFrame], graph: ModelGraph, options: RunOptions, output: RunOutput
+) -> Iterator[NamedInputs]:
     """Frames as the model takes them, until the sources end or there are as many as are wanted."""
     from dnn_surgery.edge.frame import NamedInputs
     from dnn_surgery.edge.sources import fit
 
-    picture = graph.picture
+    picture, several = graph.picture, len(options.sources) > 1
     if picture is None:
         return
-    for taken in intake:
+    for taken in taken_in:
         height, width = taken.pixels.shape[:2]
         pixels = {picture.tensor: fit(taken.pixels, picture)}
-        frame = NamedInputs(taken.name, pixels, (width, height), taken.source, taken.taken_s)
+        frame = NamedInputs(taken.name, pixels, (width, height), taken.source if several else "", taken.taken_s)
         output.receipt.sample_picture(taken.index, frame, picture.tensor)
         yield frame
         # Not one more is taken in, which would then have no answer.
@@ -97,7 +121,7 @@ def _frames(intake: Intake, graph: ModelGraph, options: RunOptions, output: RunO
             return
 
 
-def _local(engine: Engine, options: RunOptions, output: RunOutput) -> Runner:
+def _local(engine: Engine, options: RunOptions, output: RunOutput) -> Edge:
     """Everything here."""
     from dnn_surgery.edge.runtime import Edge
 

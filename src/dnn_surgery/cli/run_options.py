@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Keys of a configuration file that are acted on here, beside those of the model.
 SUPPORTED = (
     *MODEL_KEYS,
-    *("server.address", "server.port", "profiles.edge", "sources", "overload", "link.estimate"),
+    *("server.address", "server.port", "profiles.edge", "sources", "overload", "link.estimate", "output.json"),
     *("plan.objective", "plan.deadline", "plan.max_data"),
 )
 
@@ -36,7 +36,8 @@ class RunOptions:
 
     Frames: `sources`, `overload`, `frames` (stop after so many), `in_flight`. Server: `server`; None runs all here.
     Cut: `cut` (forced), `objective`, `algorithm`, `deadline_s`, `memory_bytes`, `budget`. Link: `link` (as said),
-    `estimate` (how it is measured). Device: `profile` (a file), `slowdown`. Output: `as_json`, `trace`, `view`.
+    `estimate` (how it is measured). Device: `profile` (a file), `slowdown`. Output: `as_json`, `json_path` (a file of JSON lines), `save` (an annotated video), `trace`,
+    `view`.
     """
 
     sources: tuple[SourceSpec, ...]
@@ -55,6 +56,8 @@ class RunOptions:
     profile: Path | None
     slowdown: float
     as_json: bool
+    json_path: str | None
+    save: Path | None
     trace: Path | None
     view: bool
 
@@ -76,7 +79,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_frames(group: argparse._ArgumentGroup) -> None:
-    source_help = "a picture, folder, glob, video file, camera number or rtsp://; repeat it for several"
+    source_help = (
+        "a picture, folder, glob, video, camera's number, rtsp:// or other URL, or a .streams list; repeatable"
+    )
     group.add_argument("--source", metavar="WHAT", action="append", help=source_help)
     group.add_argument("--rate", type=float, metavar="HZ", help="frames a second of each --source (default: all)")
     overload_help = "when frames come too fast: skip (default), lower-rate or block"
@@ -115,6 +120,7 @@ def _add_device(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--json", action="store_true", help="one JSON line a frame on stdout, events on stderr")
+    group.add_argument("--save", metavar="FILE.mp4", type=Path, help="a video with the answers drawn into the frames")
     trace_help = "write every frame's stages as a Chrome/Perfetto trace"
     group.add_argument("--trace", metavar="FILE", type=Path, help=trace_help)
     group.add_argument("--no-view", action="store_true", help="no live view on a terminal")
@@ -140,6 +146,7 @@ def gather(arguments: argparse.Namespace) -> RunOptions:
     if not specs:
         raise InputError("no --source given: a picture, a folder, a glob, or a video file")
     _check(arguments)
+    output = getattr(arguments, "output", None)
     return RunOptions(
         sources=specs,
         overload=arguments.overload or "skip",
@@ -156,7 +163,9 @@ def gather(arguments: argparse.Namespace) -> RunOptions:
         estimate=arguments.link_estimate or "passive",
         profile=arguments.profile,
         slowdown=arguments.emulate_slowdown,
-        as_json=arguments.json,
+        as_json=arguments.json or output == "-",
+        json_path=None if output == "-" else output,
+        save=arguments.save,
         trace=arguments.trace,
         view=not arguments.no_view,
     )
@@ -174,22 +183,18 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _specs(arguments: argparse.Namespace) -> tuple[SourceSpec, ...]:
-    """The sources that flags name. A single one has no name in the results, since none is needed."""
-    from dnn_surgery.edge.intake import SourceSpec
+    """The sources that flags name; `--rate` is for those that have none of their own."""
+    from dnn_surgery.edge.source_specs import read_sources
 
-    given = arguments.source or ()
-    names = [str(place) for place in range(len(given))] if len(given) > 1 else [""]
-    return tuple(SourceSpec(name, url, arguments.rate) for name, url in zip(names, given, strict=False))
+    specs = read_sources(arguments.source or [])
+    return tuple(replace(spec, rate_hz=arguments.rate) if spec.rate_hz is None else spec for spec in specs)
 
 
 def _configured_specs(configuration: Configuration) -> tuple[SourceSpec, ...]:
     from dnn_surgery.edge.intake import SourceSpec
 
-    several = len(configuration.sources) > 1
-    return tuple(
-        SourceSpec(name if several else "", section.url, section.rate_hz, section.priority or 0)
-        for name, section in configuration.sources.items()
-    )
+    sections = configuration.sources.items()
+    return tuple(SourceSpec(name, section.url, section.rate_hz, section.priority or 0) for name, section in sections)
 
 
 def _check_configuration(configuration: Configuration) -> None:
@@ -212,6 +217,7 @@ def _fill(arguments: argparse.Namespace, configuration: Configuration) -> None:
     arguments.link_estimate = arguments.link_estimate or configuration.link.estimate
     if arguments.deadline is None and plan.deadline_s is not None:
         arguments.deadline = f"{plan.deadline_s}s"
+    arguments.output = configuration.output.json
     if arguments.max_data is None and plan.max_data is not None:
         arguments.max_data = f"{plan.max_data.size_bytes}B/{plan.max_data.period}"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from dnn_surgery.cli.model_arguments import MODEL_KEYS
@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", metavar="HOST:PORT", help="where to listen (default: 127.0.0.1:50051)")
     parser.add_argument("--port", type=int, metavar="PORT", help="the port alone; 0 takes any free one")
     parser.add_argument("--profile", metavar="FILE", help="its costs here (default: measured when first asked for)")
-    parser.add_argument("--iperf3", action="store_true", help="run an iperf3 server beside, at its usual port 5201")
+    parser.add_argument(
+        "--iperf3", type=int, nargs="?", const=5201, metavar="PORT", help="start an iperf3 server beside it (5201)"
+    )
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
     parser.add_argument("--json", action="store_true", help="print a JSON line once the server listens")
 
@@ -47,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes."""
     from dnn_surgery.cli.model_arguments import build_engine, fill_from_configuration, load_graph
     from dnn_surgery.cli.signals import until_signalled
+    from dnn_surgery.cloud.iperf3 import iperf3_server
     from dnn_surgery.cloud.listening import check_listen
     from dnn_surgery.cloud.server import CloudServer
-    from dnn_surgery.network.iperf3 import Iperf3Server
     from dnn_surgery.profiling.profile import Profile
 
     if arguments.address is not None and arguments.port is not None:
@@ -65,11 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     profile = Profile.load(arguments.profile) if arguments.profile else None
     graph = load_graph(arguments)
     engine = build_engine(graph, arguments)
-    with ExitStack() as stack:
-        if arguments.iperf3:
-            stack.enter_context(Iperf3Server())
-        signalled = stack.enter_context(until_signalled())
-        server = stack.enter_context(CloudServer(engine, address=str(address), profile=profile))
+    iperf3 = nullcontext() if arguments.iperf3 is None else iperf3_server(arguments.iperf3)
+    with until_signalled() as signalled, CloudServer(engine, address=str(address), profile=profile) as server, iperf3:
         if arguments.config is not None and address.loopback:
             print(
                 f"dnn-surgery: notice: {server.address} is reached from this machine only; devices elsewhere need "

@@ -27,7 +27,7 @@ from dnn_surgery.errors import InfeasibleError, InputError
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
-from dnn_surgery.network import iperf3
+from dnn_surgery.network.iperf3 import run_iperf3
 from dnn_surgery.network.probe import Sample, estimate_link
 from dnn_surgery.planning import Limits, Link, Plan, Problem, plan
 from dnn_surgery.planning.frontier import frontier_below
@@ -140,7 +140,8 @@ def connect(
         memory_bytes: how many bytes of weights the edge may hold. Below the whole model it cannot finish frames.
         budget: how many bytes may be sent; when they are, all stays here.
         estimate: how the link is followed: ``passive`` by the frames' own transfers, with probes where there are none;
-            ``probe`` by probes between frames alone; ``iperf3`` by that program, which needs its server there.
+            ``probe`` by probes between frames alone; ``iperf3`` by that program, for which the server needs
+            ``serve --iperf3``.
         slowdown: emulates a device slower by this factor.
         timeout_s: for the calls made while connecting.
         report: told what is going on, for people who wait.
@@ -210,7 +211,7 @@ def _measure_by(estimate: Estimate, watch: LinkWatch, client: InferenceClient) -
         host = parse_address(client.address).host
 
         def by_iperf3() -> Sample:
-            bandwidth_bps = iperf3.measure(host)
+            bandwidth_bps = run_iperf3(host, duration_s=1).bandwidth_bps
             return Sample(int(bandwidth_bps / 8), 1.0 + watch.rtt_s)
 
         watch.probed(by_iperf3())

@@ -58,6 +58,18 @@ class LinkWatch:
         self._probe_wanted = wanted
 
     @property
+    def probe_bytes(self) -> int:
+        """How much to upload as a probe."""
+        with self._lock:
+            return self._estimator.probe_bytes(self.clock())
+
+    @property
+    def probe_wait_s(self) -> float:
+        """Seconds between two probes: none after one that was out of line, since another one tells what it meant."""
+        with self._lock:
+            return 0.0 if self._estimator.is_puzzled and self.probe is None else self.probe_every_s
+
+    @property
     def rtt_s(self) -> float:
         """Seconds of a round trip, as far as it is known."""
         with self._lock:
@@ -91,10 +103,17 @@ class LinkWatch:
                 self._estimator.transfer(size_bytes, seconds, self.clock(), idle_s=idle_s)
 
     def probed(self, sample: Sample) -> None:
-        """A probe took so long."""
+        """A probe took so long. One that is out of line is followed by another."""
         with self._lock:
             self.sent_bytes += sample.size_bytes
             self._estimator.transfer(sample.size_bytes, sample.seconds, self.clock())
+            self._probe_wanted = self._estimator.is_puzzled
+
+    def probe_failed(self, size_bytes: int, seconds: float) -> None:
+        """A probe did not end in time: the link is slow, which says nothing of the server."""
+        with self._lock:
+            self.sent_bytes += size_bytes
+            self._estimator.failed(self.clock(), size_bytes=size_bytes, seconds=seconds)
 
     def worked(self) -> None:
         """A frame was answered."""

@@ -29,8 +29,6 @@ _EARLY = 0.9
 _PING_TIMEOUT_S = 1.0
 _LONGEST_WAIT_S = 60.0
 
-# A probe is as large as the link is believed to carry in this time, within the bounds.
-_PROBE_S, _LEAST_PROBE_BYTES, _LARGEST_PROBE_BYTES = 0.1, 8_000, 256_000
 _PROBE_TIMEOUT_S = 3.0
 
 
@@ -129,7 +127,7 @@ class Uplink:
         if self._watch.lost is None and self._uploading:
             return 0.5
         if self._watch.probe_wanted and self._watch.lost is None:
-            return min(self._watch.until_ping_s(), max(0.0, self._probed_s + self._watch.probe_every_s - self._clock()))
+            return min(self._watch.until_ping_s(), max(0.0, self._probed_s + self._watch.probe_wait_s - self._clock()))
         return self._watch.until_ping_s()
 
     def _look_after_link(self) -> None:
@@ -151,7 +149,7 @@ class Uplink:
             self._probe()
 
     def _probe(self) -> None:
-        size_bytes, started_s = self._probe_bytes(), self._clock()
+        size_bytes, started_s = self._watch.probe_bytes, self._clock()
         self._watch.probe_wanted, self._probed_s = False, started_s
         try:
             if self._watch.probe is not None:
@@ -160,16 +158,13 @@ class Uplink:
                 sample = Sample(size_bytes, self._client.probe(size_bytes, timeout_s=_PROBE_TIMEOUT_S))
         except SurgeryError as error:
             # A server of another make has no such call, and without iperf3's server the rest works as well.
-            if isinstance(error, (DeadlineError, UnreachableError)):
-                self._watch.failed(error, size_bytes=size_bytes, seconds=self._clock() - started_s)
+            if isinstance(error, DeadlineError):
+                self._watch.probe_failed(size_bytes, self._clock() - started_s)
+            elif isinstance(error, UnreachableError):
+                self._watch.failed(error)
             return
         self._watch.probed(sample)
         self._arrived_s = self._clock()
-
-    def _probe_bytes(self) -> int:
-        belief = self._watch.belief()
-        bandwidth_bps = belief.bandwidth_bps if belief is not None else 0.0
-        return int(min(max(bandwidth_bps * _PROBE_S / 8, _LEAST_PROBE_BYTES), _LARGEST_PROBE_BYTES))
 
     def _send(self, taken: Taken) -> None:
         way = taken.way

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 
@@ -74,6 +75,10 @@ class RunOutput:
         if self._timeline is not None:
             self._timeline.add(result)
         self._lines.result(result)
+
+    def record(self, result: FrameResult) -> dict[str, Any]:
+        """A result as JSON has it."""
+        return self._lines.record(result)
 
     def finish(self, *, skipped: Mapping[str, int] | None = None) -> None:
         """The last frame has its answer; `skipped` frames of each source were never taken in."""
