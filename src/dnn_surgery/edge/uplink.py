@@ -48,7 +48,7 @@ class Uplink:
         self._under_way: list[Taken] = []
         self._uploading: list[Taken] = []
         self._left_s = self._arrived_s = self._probed_s = -float("inf")
-        self._closed = self._giving_up = False
+        self._closed = self._connected = False
         self._sent: queue.SimpleQueue[Taken | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._send_all, name="dnn-surgery-uplink", daemon=True),
@@ -133,7 +133,10 @@ class Uplink:
     def _look_after_link(self) -> None:
         try:
             if self._watch.until_ping_s() <= 0:
-                seconds = self._client.ping(timeout_s=_PING_TIMEOUT_S)
+                # The first call on a connection pays for connecting.
+                for _ in range(1 if self._connected and self._watch.lost is None else 2):
+                    seconds = self._client.ping(timeout_s=_PING_TIMEOUT_S)
+                self._connected = True
                 self._watch.pinged(seconds)
                 return
         except DeadlineError as error:
