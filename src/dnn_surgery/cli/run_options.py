@@ -36,8 +36,8 @@ class RunOptions:
 
     Frames: `sources`, `overload`, `frames` (stop after so many), `in_flight`. Server: `server`; None runs all here.
     Cut: `cut` (forced), `objective`, `algorithm`, `deadline_s`, `memory_bytes`, `budget`. Link: `link` (as said),
-    `estimate` (how it is measured). Device: `profile` (a file), `slowdown`. Output: `as_json`, `json_path` (a file of JSON lines), `save` (an annotated video), `trace`,
-    `view`.
+    `estimate` (how it is measured). Device: `profile` (a file), `slowdown`. Output: `as_json`, `json_path` (a file of
+    JSON lines), `save` (an annotated video), `trace`, `view`.
     """
 
     sources: tuple[SourceSpec, ...]
