@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import itertools
 import threading
 import time
@@ -257,3 +259,21 @@ def test_a_camera_that_is_not_there_is_said_once_and_does_not_hold_up_the_others
                 break
     assert by_source(frames) == {"folder": list(range(5))}
     assert len(notices) <= 1
+
+
+def test_a_recording_over_http_ends_with_its_last_frame(tmp_path: Path) -> None:
+    """Matroska says how long it is, so its end is an end; a stream's would be a loss."""
+    write_video(tmp_path / "recording.mkv", 15)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    notices: list[str] = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/recording.mkv"
+        try:
+            with Intake([SourceSpec("web", url)], on_notice=notices.append) as intake:
+                assert [frame.name for frame in intake] == [f"web#{number}" for number in range(15)]
+        finally:
+            server.shutdown()
+            thread.join()
+    assert notices == []
