@@ -9,6 +9,10 @@ from tests.evaluation.problems import TINY
 OWN = '''
 from dnn_surgery.planning import Problem
 
+class Speechless:
+    def decide(self, now_s):
+        return ["in"]
+
 def always_deep(problem, link, goal):
     return ["in", "a"]
 
@@ -86,6 +90,7 @@ def test_inputs_may_be_kept(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     [
         (["--algorithm", "nonsense"], "unknown algorithm 'nonsense'"),
         (["--algorithm", "own_policies:absent"], "own_policies:absent"),
+        (["--algorithm", "own_policies:Speechless"], "no method 'transferred'"),
         (["--starts", "0"], "--starts"),
         (["--trace", "absent.up"], "absent.up"),
         (["--problem", "absent.json"], "absent.json"),

@@ -58,6 +58,33 @@ def test_the_rate_is_kept_up_with_where_a_plan_does(table: Frontier) -> None:
     assert slow.plan.edge == table.best(Link(1e5), rate_hz=1e3).edge
 
 
+def test_keeping_up_is_judged_in_the_middle_of_the_belief(table: Frontier) -> None:
+    """Uploading keeps up at 1/11 s from 4.4 kbit/s on; that the rate may be lower is no reason to stay for ever."""
+    controller = Controller(table, rate_hz=1 / 11.5)
+    decision = controller.decide(0.0, belief(2e4, deviation=0.8))
+    assert decision.plan.sent
+    assert Controller(table, rate_hz=1 / 11.5).decide(0.0, belief(1e3, deviation=0.1)).plan.edge == STAY
+
+
+def test_noise_does_not_throw_out_a_plan_that_just_keeps_up(table: Frontier) -> None:
+    """Uploading is the better plan from where it keeps up, and the rate wanders about there."""
+    drawn = random.Random(3)
+    controller = Controller(table, rate_hz=1 / 4.0)  # a's part takes 3 s; uploading takes 4 s at 12 kbit/s
+    changes = 0
+    for number in range(200):
+        rate = 12.05e3 * math.exp(drawn.gauss(0, 0.01))
+        changes += controller.decide(float(number), belief(rate, deviation=0.05)).changed
+    assert changes <= 3
+
+
+def test_a_frame_that_is_sent_needs_no_probe_beside_it(table: Frontier) -> None:
+    controller = Controller(table)
+    assert controller.decide(0.0, belief(1e2)).plan.edge == STAY
+    decision = controller.decide(60.0, belief(1e6, deviation=1.0, age_s=30.0))
+    assert decision.changed
+    assert not decision.probe
+
+
 def test_a_rate_that_may_be_low_weighs_more_than_one_that_may_be_high(table: Frontier) -> None:
     rates = [10 ** (3 + step / 40) for step in range(160)]
     border = next(rate for rate in rates if table.best(Link(rate)).edge == UPLOAD)

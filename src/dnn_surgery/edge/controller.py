@@ -19,6 +19,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from dnn_surgery.planning.goal import Goal
 from dnn_surgery.planning.link import Link
 from dnn_surgery.planning.plan import Objective, Plan
 from dnn_surgery.planning.score import Verdict
-from dnn_surgery.planning.structure import Floats
+from dnn_surgery.planning.structure import Bools, Floats
 from dnn_surgery.planning.ties import TIE
 from dnn_surgery.units import format_bandwidth, format_duration, format_size
 
@@ -40,6 +41,14 @@ _NEVER_S = 1e6  # on top of the cost of a plan that does not keep up: of two suc
 # Gauss-Hermite for a standard normal variable: mean of f = _WEIGHTS @ f(_POINTS), exact for polynomials of degree 9.
 _POINTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_MIDDLE = 2
+
+
+class _Price(NamedTuple):
+    """Of every row at one link: the objective, and the bottleneck in seconds."""
+
+    value: Floats
+    bottleneck_s: Floats
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class ControllerSettings:
     """
 
     margin: float = 0.02
-    doubt: float = 0.05
+    doubt: float = 0.1
     hold_s: float = 2.0
     hold_factor: float = 2.0
     spread: float = 0.5
@@ -134,8 +143,8 @@ class Controller:
         if belief is None:
             return self._without_belief(now_s, goal, is_ready)
         link = Link(_within(belief.bandwidth_bps), belief.rtt_s + belief.startup_s)
-        costs = self._costs(belief, link, goal)
-        cost = _WEIGHTS @ costs
+        prices = self._prices(belief, link, goal)
+        cost = self._expected(prices, belief)
         best = int(cost.argmin())
         row, wanted = best, None
         plan = self._plan(best, link, goal)
@@ -143,28 +152,28 @@ class Controller:
             wanted = plan
             row = self._ready_row(cost, link, goal, is_ready)
             plan = self._plan(row, link, goal)
-        seen = _circumstances(belief, loads)
-        present = self._row
-        probe = self._probe_pays(belief, costs, goal, row if present is None else present)
-        if present is None or not is_ready(self._plan(present, link, goal)):
-            return Decision(
-                plan, self._take(now_s, row), f"{_what(plan)}: the best of what is ready at {seen}", probe, wanted
-            )
-        if row == present:
-            return Decision(plan, False, f"{_what(plan)}: still the best at {seen}", probe, wanted)
-        gain = 1.0 - float(cost[row] / cost[present])
-        needed = self._needed(now_s, belief)
-        if gain > needed:
-            return Decision(plan, self._take(now_s, row), f"{_what(plan)}: {gain:.0%} better at {seen}", probe, wanted)
-        reason = (
-            f"another plan would be {gain:.1%} better at {seen}, less than the {needed:.1%} that a change must gain"
-        )
-        return Decision(self._plan(present, link, goal), False, reason, probe, wanted)
+        present, seen = self._row, _circumstances(belief, loads)
+        if present is None or not is_ready(here := self._plan(present, link, goal)):
+            reason = f"{_what(plan)}: the best of what is ready at {seen}"
+        elif row == present:
+            reason = f"{_what(plan)}: still the best of what is ready at {seen}"
+        else:
+            gain, needed = 1.0 - float(cost[row] / cost[present]), self._needed(now_s, belief)
+            if gain > needed:
+                reason = f"{_what(plan)}: {gain:.0%} better at {seen}"
+            else:
+                reason = (
+                    f"no change: to {_what(plan)} would gain {gain:.1%} at {seen}, less than the {needed:.1%} it must"
+                )
+                row, plan = present, here
+        probe = self._probe_pays(prices, belief, goal, row)
+        return Decision(plan, self._take(now_s, row), reason, probe, wanted)
 
     def _without_belief(self, now_s: float, goal: Goal, is_ready: Callable[[Plan], bool]) -> Decision:
         if self._row is not None and is_ready(plan := self._plan(self._row, _UNKNOWN, goal)):
             return Decision(plan, False, "nothing is known of the link yet: no change without evidence", True)
-        cost = self._cost(_UNKNOWN, goal)
+        price = self._price(_UNKNOWN, goal)
+        cost = self._kept_up(price, self._keeps_up(price))
         row = self._ready_row(cost, _UNKNOWN, goal, is_ready)
         plan = self._plan(row, _UNKNOWN, goal)
         reason = f"nothing is known of the link yet, so it starts with what suits the slowest: {_what(plan)}"
@@ -187,21 +196,33 @@ class Controller:
         needed = self._factor * (settings.margin + settings.doubt * (1.0 - belief.confidence))
         return needed * settings.hold_factor if now_s - self._changed_s < self._factor * settings.hold_s else needed
 
-    def _costs(self, belief: LinkBelief, middle: Link, goal: Goal) -> Floats:
-        """The objective of every row at the points of the belief: [points, rows]."""
+    def _prices(self, belief: LinkBelief, middle: Link, goal: Goal) -> list[_Price]:
+        """What every row costs at each point of the belief."""
         rates = belief.bandwidth_bps * np.exp(belief.deviation * _POINTS)
-        return np.array([self._cost(Link(_within(rate), middle.rtt_s), goal) for rate in rates.tolist()])
+        return [self._price(Link(_within(rate), middle.rtt_s), goal) for rate in rates.tolist()]
 
-    def _probe_pays(self, belief: LinkBelief, costs: Floats, goal: Goal, row: int) -> bool:
+    def _expected(self, prices: list[_Price], belief: LinkBelief) -> Floats:
+        """The mean of every row's cost; whether it keeps up with the rate is judged in the middle of the belief.
+
+        The present row is given the slack that a change must gain, or noise would throw it out and back in.
+        """
+        slack = 0.0 if self._row is None else self._settings.margin + self._settings.doubt * (1 - belief.confidence)
+        keeps_up = self._keeps_up(prices[_MIDDLE], slack)
+        return np.asarray(_WEIGHTS @ np.array([self._kept_up(price, keeps_up) for price in prices]))
+
+    def _probe_pays(self, prices: list[_Price], belief: LinkBelief, goal: Goal, row: int) -> bool:
         """Whether the belief is stale and a frame would cost clearly less if the rate were known exactly."""
         settings = self._settings
         if belief.age_s < self._factor * settings.stale_s or self._frontier.columns[3][row]:
             return False
+        costs = np.array([self._kept_up(price, self._keeps_up(price)) for price in prices])
         enough = float(_WEIGHTS @ costs[:, row]) * (1 - settings.probe_worth)
         if float(_WEIGHTS @ costs.min(axis=1)) < enough:
             return True
-        rare = belief.age_s >= self._factor * settings.rare_s
-        return rare and float(self._cost(Link(_FASTEST_BPS, belief.rtt_s), goal).min()) < enough
+        if belief.age_s < self._factor * settings.rare_s:
+            return False
+        price = self._price(Link(_FASTEST_BPS, belief.rtt_s), goal)
+        return float(self._kept_up(price, self._keeps_up(price)).min()) < enough
 
     def _ready_row(self, cost: Floats, link: Link, goal: Goal, is_ready: Callable[[Plan], bool]) -> int:
         for row in np.argsort(cost, kind="stable").tolist():
@@ -209,17 +230,30 @@ class Controller:
                 return int(row)
         raise InfeasibleError("no plan has its parts ready, not even for the edge alone")
 
-    def _cost(self, link: Link, goal: Goal) -> Floats:
-        """The objective of every row, no more than local finish makes it; far more for rows that do not keep up."""
+    def _price(self, link: Link, goal: Goal) -> _Price:
+        """What every row costs at one link: no more than a deadline and local finish make it."""
         stages = self._frontier.stages(link, goal)
         value, _ = self._frontier.values(stages, goal)
-        if goal.rate_hz is not None:
-            keeps_up = stages.bottleneck_s <= (1 + TIE) / goal.rate_hz
-            return np.where(keeps_up, value, stages.bottleneck_s + _NEVER_S) if keeps_up.any() else stages.bottleneck_s
         if self._deadline_s is not None and self._whole_s is not None and goal.objective == "latency":
             late_s = self._deadline_s + np.maximum(self._whole_s * goal.edge_load, stages.edge_s)
-            return np.minimum(value, late_s)
-        return value
+            value = np.minimum(value, late_s)
+        return _Price(value, stages.bottleneck_s)
+
+    def _keeps_up(self, price: _Price, slack: float = 0.0) -> Bools | None:
+        """Which rows keep up with the rate, the present one with some slack; None where no rate is asked for."""
+        if self._rate_hz is None:
+            return None
+        keeps_up = price.bottleneck_s <= (1 + TIE) / self._rate_hz
+        if self._row is not None:
+            keeps_up[self._row] = price.bottleneck_s[self._row] <= (1 + TIE + slack) / self._rate_hz
+        return keeps_up
+
+    @staticmethod
+    def _kept_up(price: _Price, keeps_up: Bools | None) -> Floats:
+        """The objective; far more for rows that do not keep up, or the bottleneck where none does."""
+        if keeps_up is None:
+            return price.value
+        return np.where(keeps_up, price.value, price.bottleneck_s + _NEVER_S) if keeps_up.any() else price.bottleneck_s
 
     def _plan(self, row: int, link: Link, goal: Goal) -> Plan:
         return self._frontier.row(row, link, goal, Verdict(goal.objective, "exact"))

@@ -160,6 +160,8 @@ def outside(name: str) -> PolicyMaker:
         return controller()
     found: Any = find(name)
     if isinstance(found, type):
+        if missing := [method for method in ("decide", "transferred", "failed") if not hasattr(found, method)]:
+            raise InputError(f"{name} is no online controller: it has no method {missing[0]!r}")
         return lambda experiment, _: _Outside(experiment.problem, found(experiment.problem), name)
 
     def make(experiment: Experiment, _: Scenario) -> Policy:

@@ -82,10 +82,10 @@ class EstimatorSettings:
 
     slow_s: float = 50.0
     fast_s: float = 1.6
-    slow: float = 0.4
+    slow: float = 0.3
     fast: float = 0.3
     level_per_s: float = 0.002
-    noise: float = 0.15
+    noise: float = 0.25
     scale: float = 0.6
     scale_weight: float = 3.0
     scale_memory: float = 20.0
