@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
@@ -16,19 +17,16 @@ from tests.edge.test_runtime import CUT, assert_all_answered, client_through, fr
 
 
 def test_one_tensor_set_at_a_time_is_on_the_link(engine: Engine, server: CloudServer) -> None:
-    """With 8 kB a frame at 1 Mbit/s, word of each arrival comes 66 ms after that of the one before."""
     given = frames(engine.graph, 12)
     with ShapedLink(server.address, up_bps=1e6, delay_s=0.02) as link, client_through(link, engine.graph) as client:
         results = list(Edge(engine, engine.graph.edge_layers(CUT), client=client).stream(given, in_flight=8))
     assert_all_answered(results, given, engine)
     times = [result.times for result in results]
-    for before, after, result in zip(times, times[1:], results[1:], strict=False):
+    for before, after in itertools.pairwise(times):
+        assert before.sent_s < after.sent_s
         assert before.received_s < after.received_s
-        # Two that shared the link would arrive together; late is always possible.
-        assert after.received_s - before.received_s > 0.7 * 8 * result.sent_bytes / 1e6
-    for index in range(2, len(times)):
-        # At most one upload waits behind another.
-        assert times[index].sent_s >= times[index - 2].received_s
+    for before, after in zip(times, times[2:], strict=False):
+        assert after.sent_s >= before.received_s  # at most one upload waits behind another
 
 
 def test_the_link_is_measured_apart_from_a_slow_server(server: CloudServer) -> None:

@@ -11,25 +11,23 @@ that comes first. At most one upload waits behind another.
 
 from __future__ import annotations
 
-import contextlib
+import math
 import queue
 import threading
 from collections.abc import Callable
 from types import TracebackType
 
 from dnn_surgery.edge.frame import Taken
+from dnn_surgery.edge.link_care import PING_TIMEOUT_S, LinkCare
 from dnn_surgery.edge.link_watch import LinkWatch
-from dnn_surgery.errors import DeadlineError, NetworkError, RemoteError, SurgeryError, UnreachableError
-from dnn_surgery.network.probe import Sample
+from dnn_surgery.errors import DeadlineError, NetworkError, RemoteError, SurgeryError
 from dnn_surgery.protocol.client import InferenceClient
 from dnn_surgery.protocol.pending import PendingReply
 
-# Early rather than late: what is early waits in this machine's own buffers, what is late leaves the link idle.
-_EARLY = 0.9
-_PING_TIMEOUT_S = 1.0
-_LONGEST_WAIT_S = 60.0
-
-_PROBE_TIMEOUT_S = 3.0
+# Early rather than late: what is early waits in this machine's own buffers, what is late leaves the link idle. Of the
+# predicted time only this share is waited, less what a thread may wake up late.
+_EARLY, _WAKE_S = 0.9, 0.005
+_LONGEST_WAIT_S, _BUSY_S = 60.0, 0.5
 
 
 class Uplink:
@@ -47,8 +45,9 @@ class Uplink:
         self._next: Taken | None = None
         self._under_way: list[Taken] = []
         self._uploading: list[Taken] = []
-        self._left_s = self._arrived_s = self._probed_s = -float("inf")
-        self._closed = self._connected = False
+        self._left_s = self._arrived_s = -math.inf
+        self._closed = False
+        self._care = LinkCare(client, watch)
         self._sent: queue.SimpleQueue[Taken | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._send_all, name="dnn-surgery-uplink", daemon=True),
@@ -68,7 +67,7 @@ class Uplink:
             self._changed.notify_all()
         self._give_up("the run ended")
         for thread in self._threads:
-            thread.join(timeout=_PING_TIMEOUT_S)  # a ping or a probe may still be out; the thread ends after it
+            thread.join(timeout=PING_TIMEOUT_S)  # a ping or a probe may still be out; the thread ends after it
 
     def put(self, taken: Taken) -> None:
         """Hands over a frame; waits while another one waits for the link."""
@@ -103,16 +102,18 @@ class Uplink:
             with self._changed:
                 if self._closed:
                     return None
-                if self._next is not None and (wait_s := self._until_free_s()) <= 0:
+                wait_s = self._until_free_s()
+                if self._next is not None and wait_s <= 0 and not self._care.is_overdue:
                     taken, self._next = self._next, None
                     self._changed.notify_all()
                     return taken
-                if self._next is None:
-                    wait_s = self._until_chore_s()
+                if self._next is None or self._care.is_overdue:
+                    busy = self._watch.lost is None and self._uploading
+                    wait_s = _BUSY_S if busy else self._care.until_due_s()
                 if wait_s > 0:
                     self._changed.wait(min(wait_s, _LONGEST_WAIT_S))
                     continue
-            self._look_after_link()
+            self._care.do()
 
     def _until_free_s(self) -> float:
         """Seconds until the next upload may begin."""
@@ -121,53 +122,6 @@ class Uplink:
         if len(self._uploading) > 1:
             return _LONGEST_WAIT_S  # woken by its arrival, or its failure
         return self._left_s - self._clock()
-
-    def _until_chore_s(self) -> float:
-        """Seconds until a ping or a probe is due, while no frame waits."""
-        if self._watch.lost is None and self._uploading:
-            return 0.5
-        if self._watch.probe_wanted and self._watch.lost is None:
-            return min(self._watch.until_ping_s(), max(0.0, self._probed_s + self._watch.probe_wait_s - self._clock()))
-        return self._watch.until_ping_s()
-
-    def _look_after_link(self) -> None:
-        try:
-            if self._watch.until_ping_s() <= 0:
-                # The first call on a connection pays for connecting.
-                for _ in range(1 if self._connected and self._watch.lost is None else 2):
-                    seconds = self._client.ping(timeout_s=_PING_TIMEOUT_S)
-                self._connected = True
-                self._watch.pinged(seconds)
-                return
-        except DeadlineError as error:
-            self._watch.ping_failed(error)
-            # Packets may vanish on the old connection for minutes before TCP gives it up.
-            with contextlib.suppress(SurgeryError):
-                self._client.reconnect()
-            return
-        except SurgeryError as error:
-            self._watch.ping_failed(error)
-            return
-        if self._watch.probe_wanted:
-            self._probe()
-
-    def _probe(self) -> None:
-        size_bytes, started_s = self._watch.probe_bytes, self._clock()
-        self._watch.probe_wanted, self._probed_s = False, started_s
-        try:
-            if self._watch.probe is not None:
-                sample = self._watch.probe()
-            else:
-                sample = Sample(size_bytes, self._client.probe(size_bytes, timeout_s=_PROBE_TIMEOUT_S))
-        except SurgeryError as error:
-            # A server of another make has no such call, and without iperf3's server the rest works as well.
-            if isinstance(error, DeadlineError):
-                self._watch.probe_failed(size_bytes, self._clock() - started_s)
-            elif isinstance(error, UnreachableError):
-                self._watch.failed(error)
-            return
-        self._watch.probed(sample)
-        self._arrived_s = self._clock()
 
     def _send(self, taken: Taken) -> None:
         way = taken.way
@@ -185,23 +139,24 @@ class Uplink:
             self._fail(taken, error)
             return
         taken.pending = pending
-        belief = self._watch.belief()
-        upload_s = 8 * pending.bytes_up / belief.bandwidth_bps if belief is not None else float("inf")
         with self._changed:
-            self._left_s = max(self._left_s, taken.times.sent_s) + _EARLY * upload_s
             self._under_way.append(taken)
             self._uploading.append(taken)
-            self._tell_uploading()
+            self._note_first()
         self._sent.put(taken)
         pending.add_done_callback(lambda _: self._ended(taken, pending))
 
-    def _tell_uploading(self) -> None:
-        """Tells the watch what is on the link now, and since when alone."""
+    def _note_first(self) -> None:
+        """Notes when the upload that is on the link now will have left, and tells the watch of it."""
         first = self._uploading[0] if self._uploading else None
         if first is None or first.pending is None:
             self._watch.uploading(None)
-        else:
-            self._watch.uploading(first.pending.bytes_up, self._began_s(first, self._arrived_s))
+            return
+        size_bytes, began_s = first.pending.bytes_up, self._began_s(first, self._arrived_s)
+        self._watch.uploading(size_bytes, began_s)
+        belief = self._watch.belief()
+        upload_s = 8 * size_bytes / belief.bandwidth_bps if belief is not None else math.inf
+        self._left_s = began_s + _EARLY * upload_s - _WAKE_S
 
     def _began_s(self, taken: Taken, before_s: float) -> float:
         """When the link began with an upload, if word of the one before came at `before_s`.
@@ -225,9 +180,8 @@ class Uplink:
                 return
             self._uploading.remove(taken)
             taken.times.received_s = now_s
-            before_s, self._arrived_s = self._arrived_s, now_s - server_s
-            self._left_s = min(self._left_s, now_s) if not self._uploading else self._left_s
-            self._tell_uploading()
+            before_s, self._arrived_s = max(self._arrived_s, self._care.ended_s), now_s - server_s
+            self._note_first()
             self._changed.notify_all()
         seconds = max(0.0, now_s - server_s - self._began_s(taken, before_s))
         self._watch.transferred(size_bytes, seconds, idle_s=max(0.0, taken.times.sent_s - before_s))
@@ -262,7 +216,7 @@ class Uplink:
             self._under_way.remove(taken)
             if taken in self._uploading:
                 self._uploading.remove(taken)
-            self._tell_uploading()
+            self._note_first()
             self._changed.notify_all()
         self._fail(taken, error)
         if isinstance(error, DeadlineError):
