@@ -50,6 +50,11 @@ class Taken:
     outputs: dict[str, Array] | None = None
     done: bool = False
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the whole request; 0 before it is sent."""
+        return self.pending.bytes_up if self.pending is not None else 0
+
     def result(self) -> FrameResult:
         """What became of it, once it is answered, here or there, or given up."""
         times, reply = self.times, self.reply

@@ -4,9 +4,9 @@
     arrivals:                       ^-- the upload has ended <-- [1] ------|
     gRPC:                                     done <------------ reply <---|
 
-The server acknowledges a request as soon as it has all of it [1]. That word takes half a round trip, in which the link
-would be idle; so the next upload begins when the one before is predicted to have left, or when it is acknowledged if
-that comes first. At most one upload waits behind another.
+The server acknowledges a request as soon as it has all of it [1]. Until word of that is here a round trip has passed,
+in which the link would be idle; so the next upload begins when those before it are predicted to have left, or when they
+are acknowledged if that comes first. How many may be without word is bounded, in case the prediction is wrong.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from dnn_surgery.errors import DeadlineError, NetworkError, RemoteError, Surgery
 from dnn_surgery.protocol.client import InferenceClient
 from dnn_surgery.protocol.pending import PendingReply
 
-# Early rather than late: what is early waits in this machine's own buffers, what is late leaves the link idle. Of the
-# predicted time only this share is waited, less what a thread may wake up late.
-_EARLY, _WAKE_S = 0.9, 0.005
+# Early rather than late: what is early waits in this machine's own buffers, what is late leaves the link idle. By this
+# share of an upload, and by what a thread may wake up late.
+_EARLY, _WAKE_S = 0.1, 0.005
 _LONGEST_WAIT_S, _BUSY_S = 60.0, 0.5
 
 
@@ -45,7 +45,7 @@ class Uplink:
         self._next: Taken | None = None
         self._under_way: list[Taken] = []
         self._uploading: list[Taken] = []
-        self._left_s = self._arrived_s = -math.inf
+        self._arrived_s = -math.inf
         self._closed = False
         self._care = LinkCare(client, watch)
         self._sent: queue.SimpleQueue[Taken | None] = queue.SimpleQueue()
@@ -116,12 +116,20 @@ class Uplink:
             self._care.do()
 
     def _until_free_s(self) -> float:
-        """Seconds until the next upload may begin."""
+        """Seconds until the next upload may begin: when all before it are predicted to have left."""
         if self._watch.lost is not None or not self._uploading:
             return 0.0
-        if len(self._uploading) > 1:
+        belief = self._watch.belief()
+        if belief is None:
             return _LONGEST_WAIT_S  # woken by its arrival, or its failure
-        return self._left_s - self._clock()
+        left_s, upload_s = self._began_s(self._uploading[0], self._arrived_s), 0.0
+        for taken in self._uploading:
+            upload_s = 8 * taken.size_bytes / belief.bandwidth_bps
+            left_s = max(left_s, taken.times.sent_s) + upload_s
+        # So many may have left without word of their arrival; more would mean that the prediction is wrong.
+        if len(self._uploading) >= 2 + math.ceil(belief.rtt_s / max(upload_s, 1e-4)):
+            return _LONGEST_WAIT_S
+        return left_s - _EARLY * upload_s - _WAKE_S - self._clock()
 
     def _send(self, taken: Taken) -> None:
         way = taken.way
@@ -142,21 +150,17 @@ class Uplink:
         with self._changed:
             self._under_way.append(taken)
             self._uploading.append(taken)
-            self._note_first()
+            self._tell_uploading()
         self._sent.put(taken)
         pending.add_done_callback(lambda _: self._ended(taken, pending))
 
-    def _note_first(self) -> None:
-        """Notes when the upload that is on the link now will have left, and tells the watch of it."""
-        first = self._uploading[0] if self._uploading else None
-        if first is None or first.pending is None:
+    def _tell_uploading(self) -> None:
+        """Tells the watch what is on the link now, and since when alone."""
+        if not self._uploading:
             self._watch.uploading(None)
-            return
-        size_bytes, began_s = first.pending.bytes_up, self._began_s(first, self._arrived_s)
-        self._watch.uploading(size_bytes, began_s)
-        belief = self._watch.belief()
-        upload_s = 8 * size_bytes / belief.bandwidth_bps if belief is not None else math.inf
-        self._left_s = began_s + _EARLY * upload_s - _WAKE_S
+        else:
+            first = self._uploading[0]
+            self._watch.uploading(first.size_bytes, self._began_s(first, self._arrived_s))
 
     def _began_s(self, taken: Taken, before_s: float) -> float:
         """When the link began with an upload, if word of the one before came at `before_s`.
@@ -171,7 +175,7 @@ class Uplink:
                 continue
             arrived_s = taken.pending.wait_received()
             if arrived_s is not None:
-                self._arrived(taken, taken.pending.bytes_up, self._clock())
+                self._arrived(taken, taken.size_bytes, self._clock())
 
     def _arrived(self, taken: Taken, size_bytes: int, now_s: float, server_s: float = 0.0) -> None:
         """The upload has ended; the time that it took counts from the end of the one before, if that was later."""
@@ -181,7 +185,7 @@ class Uplink:
             self._uploading.remove(taken)
             taken.times.received_s = now_s
             before_s, self._arrived_s = max(self._arrived_s, self._care.ended_s), now_s - server_s
-            self._note_first()
+            self._tell_uploading()
             self._changed.notify_all()
         seconds = max(0.0, now_s - server_s - self._began_s(taken, before_s))
         self._watch.transferred(size_bytes, seconds, idle_s=max(0.0, taken.times.sent_s - before_s))
@@ -200,7 +204,7 @@ class Uplink:
             return
         taken.times.replied_s = self._clock()
         # From a server that acknowledges nothing, the reply is the first word of the upload's end.
-        self._arrived(taken, pending.bytes_up, taken.times.replied_s, reply.queue_s + reply.compute_s)
+        self._arrived(taken, taken.size_bytes, taken.times.replied_s, reply.queue_s + reply.compute_s)
         with self._changed:
             self._under_way.remove(taken)
         taken.reply = reply
@@ -216,7 +220,7 @@ class Uplink:
             self._under_way.remove(taken)
             if taken in self._uploading:
                 self._uploading.remove(taken)
-            self._note_first()
+            self._tell_uploading()
             self._changed.notify_all()
         self._fail(taken, error)
         if isinstance(error, DeadlineError):
