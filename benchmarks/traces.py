@@ -37,7 +37,20 @@ def run() -> list[Figure]:
         values = [figure.value for figure in figures if figure.name.endswith(goal)]
         figures.append(Figure(f"median: {goal}", statistics.median(values), "%"))
         figures.append(Figure(f"worst: {goal}", max(values), "%", at_most=limit))
-    return [*figures, *coverage(), decision()]
+    return [*figures, ahead(figures), *coverage(), decision()]
+
+
+def ahead(figures: list[Figure]) -> Figure:
+    """Where the oracle is more than 1 % ahead of the best plain policy: in how many the controller is ahead as well.
+
+    Where the tuned policy is a constant plan as well, foresight is what would be needed.
+    """
+    values = {figure.name: figure.value for figure in figures}
+    suffix = ": oracle behind best plain"
+    places = [name.removesuffix(suffix) for name, value in values.items() if name.endswith(suffix) and value < -1]
+    won = sum(values[f"{place}: behind best plain"] < 0 for place in places)
+    name = f"ahead of the best plain where the oracle is (in {len(places)} cases)"
+    return Figure(name, won, "cases", at_least=len(places))
 
 
 def networks() -> list[Problem]:

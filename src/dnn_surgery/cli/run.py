@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dnn_surgery.edge.sinks import Sink
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
+    from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.report.run_output import RunOutput
 
 # How fast a video is played that was made of files.
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs until the sources end, or a signal comes."""
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
+    from dnn_surgery.cli.profile_file import load_profile, say_differences
     from dnn_surgery.cli.signals import until_signalled
     from dnn_surgery.edge.sinks import Sinks
     from dnn_surgery.report.run_output import RunOutput
@@ -58,16 +60,18 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         # Before the model is loaded: that nothing can be read should not take as long to say as a model takes to load.
         intake = stack.enter_context(_open_sources(options, note))
+        edge_profile = load_profile(arguments)
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
         engine = stack.enter_context(build_engine(graph, arguments))
+        say_differences(edge_profile, engine)
         output = RunOutput(graph, as_json=options.as_json, view=options.view, trace=options.trace)
         stack.enter_context(output)
         if options.server is None:
             stream = _local(engine, options, output).stream
         else:
-            stream = stack.enter_context(_connect(graph, engine, options, output)).stream
+            stream = stack.enter_context(_connect(engine, edge_profile, options, output)).stream
         sinks = stack.enter_context(Sinks(_sinks(options, graph, output), on_error=_say))
         stack.enter_context(until_signalled(intake.close))
         frames = _frames(sinks.watch(intake), graph, options, output)
@@ -130,16 +134,15 @@ def _local(engine: Engine, options: RunOptions, output: RunOutput) -> Edge:
     return edge
 
 
-def _connect(graph: ModelGraph, engine: Engine, options: RunOptions, output: RunOutput) -> Connection:
+def _connect(engine: Engine, edge_profile: Profile | None, options: RunOptions, output: RunOutput) -> Connection:
     from dnn_surgery.edge.connection import connect
-    from dnn_surgery.profiling.profile import Profile
 
     connection = connect(
-        graph,
+        engine.graph,
         options.server or "",
         cut=options.cut,
         link=options.link,
-        edge_profile=Profile.load(options.profile) if options.profile else None,
+        edge_profile=edge_profile,
         objective=options.objective,
         rate_hz=options.rate_hz,
         algorithm=options.algorithm,

@@ -32,11 +32,12 @@ _REMOTE = ("server", "cut", "bandwidth", "rtt", "profile", "deadline", "memory",
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run is to do, with all that was said put together; the model and its engine stay with the arguments.
+    """What a run is to do, with all that was said put together; the model, its engine and its profile stay with the
+    arguments.
 
     Frames: `sources`, `overload`, `frames` (stop after so many), `in_flight`. Server: `server`; None runs all here.
     Cut: `cut` (forced), `objective`, `algorithm`, `deadline_s`, `memory_bytes`, `budget`. Link: `link` (as said),
-    `estimate` (how it is measured). Device: `profile` (a file), `slowdown`. Output: `as_json`, `json_path` (a file of
+    `estimate` (how it is measured). Device: `slowdown`. Output: `as_json`, `json_path` (a file of
     JSON lines), `save` (an annotated video), `trace`, `view`.
     """
 
@@ -53,7 +54,6 @@ class RunOptions:
     budget: DataBudget | None
     link: Link | None
     estimate: Any
-    profile: Path | None
     slowdown: float
     as_json: bool
     json_path: str | None
@@ -161,7 +161,6 @@ def gather(arguments: argparse.Namespace) -> RunOptions:
         budget=DataBudget.parse(arguments.max_data) if arguments.max_data else None,
         link=_link(arguments),
         estimate=arguments.link_estimate or "passive",
-        profile=arguments.profile,
         slowdown=arguments.emulate_slowdown,
         as_json=arguments.json or output == "-",
         json_path=None if output == "-" else output,

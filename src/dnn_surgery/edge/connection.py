@@ -168,6 +168,8 @@ def connect(
             report("profiling this device")
             edge_profile = profile(graph, engine=engine)
         problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
+        for notice in problem.notices:
+            report(f"notice: {notice}")
         watch = LinkWatch(on_event=on_event)
         link = _know_link(watch, client, link, report)
         _measure_by(estimate, watch, client)
