@@ -160,4 +160,5 @@ def _connect(engine: Engine, edge_profile: Profile | None, options: RunOptions, 
 
 
 def _say(text: str) -> None:
-    print(f"dnn-surgery: {text}", file=sys.stderr)
+    # One write a line: sources and events speak from threads of their own, and print writes the line's end apart.
+    sys.stderr.write(f"dnn-surgery: {text}\n")

@@ -31,12 +31,11 @@ class FrameLines:
 
     def plan(self, plan: Plan, link: Link) -> None:
         """Says where the model is cut at first, and for which link."""
-        print(
+        self._say(
             f"link {format_bandwidth(link.bandwidth_bps)}, RTT {format_duration(link.rtt_s)}; "
             f"cut: {cut_name(self.graph, plan.edge)}; predicted latency {format_duration(plan.latency_s)} "
             f"(edge {format_duration(plan.edge_s)}, transfer {format_duration(plan.transfer_s)}, "
-            f"cloud {format_duration(plan.cloud_s)})",
-            file=sys.stderr,
+            f"cloud {format_duration(plan.cloud_s)})"
         )
 
     def event(self, event: Event) -> None:
