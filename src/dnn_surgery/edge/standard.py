@@ -58,7 +58,7 @@ class StandardConnection:
         """One frame; see :meth:`Edge.__call__`."""
         return self.edge(inputs, name=name)
 
-    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int = 2) -> Iterator[FrameResult]:
+    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int | None = None) -> Iterator[FrameResult]:
         """Results in order; see :meth:`Edge.stream`."""
         return self.edge.stream(frames, in_flight=in_flight)
 
