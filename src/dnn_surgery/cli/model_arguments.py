@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from dnn_surgery.model.preprocess import Preprocess
 
 MODEL_HELP = (
-    "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; or package.module:factory"
+    "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; model.bundle; "
+    "or package.module:factory"
 )
 
 
@@ -120,7 +121,7 @@ def load_graph(arguments: argparse.Namespace) -> ModelGraph:
     if (labels := getattr(arguments, "labels", None)) is not None:
         graph = replace(graph, labels=_read_labels(labels))
     for notice in graph.notices:
-        print(f"dnn-surgery: notice: {notice}", file=sys.stderr)
+        sys.stderr.write(f"dnn-surgery: notice: {notice}\n")
     return graph
 
 
