@@ -17,7 +17,7 @@ from dnn_surgery.errors import InputError, ProblemError
 from dnn_surgery.units import parse_bandwidth, parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from dnn_surgery.planning import Goal, Link, Problem
+    from dnn_surgery.planning import Goal, Link, Plan, Problem
     from dnn_surgery.profiling.profile import Profile
 
 T = TypeVar("T")
@@ -28,10 +28,12 @@ EXAMPLE = "dnn-surgery plan problem.json --bandwidth 5.85Mbit/s --rtt 40ms"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `plan`."""
+    from dnn_surgery.cli.calibration_arguments import add_calibration_arguments
     from dnn_surgery.cli.model_arguments import MODEL_HELP, add_model_arguments
 
     what = f"a problem file or a profile (.json, or - for standard input); or a model: {MODEL_HELP}"
     add_model_arguments(parser, metavar="PROBLEM|MODEL", model_help=what)
+    add_calibration_arguments(parser)
     parser.add_argument("--edge", metavar="FILE", help="the device's profile")
     parser.add_argument("--cloud", metavar="FILE", help="the server's profile")
     parser.add_argument("--edge-slowdown", type=float, metavar="FACTOR", help="multiplies the edge's seconds")
@@ -58,11 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plans and prints."""
+    from dnn_surgery.cli.plan_guarded import asks_for_frames
     from dnn_surgery.planning import Goal, plan_tiers
     from dnn_surgery.planning.algorithms import judged, plan_for
 
     links = _links(arguments)
     goal = _goal(arguments)
+    if asks_for_frames(arguments):
+        return _run_guarded(arguments, links, goal)
     problem = _problem(arguments)
     if problem.tiers > 2 or len(links) > 1:
         if goal != Goal() or arguments.algorithm != "exact" or arguments.cut is not None:
@@ -88,6 +93,36 @@ def run(arguments: argparse.Namespace) -> int:
         from dnn_surgery.cli.plan_view import show
 
         show(problem, link, goal, found)
+    return 0
+
+
+def _run_guarded(arguments: argparse.Namespace, links: list[Link], goal: Goal) -> int:
+    """Plans with codecs measured on frames, and proves the winner."""
+    from dnn_surgery.calibration.calibration import with_cut
+    from dnn_surgery.cli.plan_guarded import plan_guarded
+    from dnn_surgery.planning.algorithms import plan_for
+    from dnn_surgery.report.accuracy_lines import accuracy_lines, accuracy_record
+
+    if len(links) > 1:
+        raise InputError("--accuracy and --calibration are for a device and a server, not for several tiers")
+    link = links[0]
+
+    def find(problem: Problem) -> Plan:
+        asked = problem if arguments.cut is None else with_cut(problem, _up_to(problem, arguments.cut))
+        return plan_for(asked, link, goal, arguments.algorithm)
+
+    found = plan_guarded(arguments, find)
+    if arguments.json:
+        record = json.loads(found.guarded.plan.to_json())
+        print(json.dumps(record | {"accuracy": accuracy_record(found.guarded, found.rule)}, indent=1))
+        return 0
+    from dnn_surgery.cli.plan_view import show
+
+    show(found.problem, link, goal, found.guarded.plan)
+    for line in accuracy_lines(found.guarded, found.rule):
+        print(line)
+    if found.guarded.passed.agreement is not None:
+        print("the runner-up and the plans for other links are not proved: plan for those links to know")
     return 0
 
 
@@ -172,14 +207,10 @@ def _parse_profile(text: str, where: str) -> Profile:
 
 
 def _measure(arguments: argparse.Namespace) -> Profile:
-    from rich.console import Console
-
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
-    from dnn_surgery.profiling.measure import profile
+    from dnn_surgery.cli.plan_guarded import measure_profile
 
-    graph = load_graph(arguments)
-    with Console(stderr=True).status(f"profiling {graph.name} on this device"):
-        return profile(graph, engine=build_engine(graph, arguments))
+    return measure_profile(build_engine(load_graph(arguments), arguments))
 
 
 def _read(name: str) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _SUPPORTED = (
     *MODEL_KEYS,
     *("server.address", "server.port", "profiles.edge", "plan.objective", "plan.deadline"),
+    *("plan.accuracy", "plan.calibration"),
 )
 
 EXAMPLE = "dnn-surgery run efficientnet_lite0 --server 192.168.1.20:50051 --source pictures/"
@@ -34,9 +35,11 @@ EXAMPLE = "dnn-surgery run efficientnet_lite0 --server 192.168.1.20:50051 --sour
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `run`."""
+    from dnn_surgery.cli.calibration_arguments import add_calibration_arguments
     from dnn_surgery.cli.model_arguments import add_model_arguments
 
     add_model_arguments(parser)
+    add_calibration_arguments(parser)
     parser.add_argument("--source", metavar="WHAT", help="a picture, a folder, a glob, or a video file")
     parser.add_argument("--server", metavar="HOST:PORT", help="the cloud (default: 127.0.0.1:50051)")
     parser.add_argument("--local", action="store_true", help="run everything here, without a server")
@@ -92,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             connection = stack.enter_context(_connect(graph, engine, arguments))
             lines.plan(connection.plan, connection.link)
+            lines.accuracy(connection.guarded)
             results = connection.stream(frames, in_flight=arguments.in_flight)
         for result in results:
             lines.result(result)
@@ -106,7 +110,7 @@ def _check(arguments: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if arguments.local:
-        remote = ("server", "cut", "bandwidth", "rtt", "profile", "deadline")
+        remote = ("server", "cut", "bandwidth", "rtt", "profile", "deadline", "accuracy", "calibration")
         if given := [f"--{name}" for name in remote if getattr(arguments, name) is not None]:
             raise InputError(f"--local sends nothing, so it does not go with {', '.join(given)}")
 
@@ -130,6 +134,8 @@ def _fill(arguments: argparse.Namespace) -> None:
         arguments.source = next(iter(sources.values())).url
     arguments.profile = arguments.profile or configuration.profiles.edge
     arguments.objective = arguments.objective or plan.objective
+    arguments.accuracy = arguments.accuracy or plan.accuracy
+    arguments.calibration = arguments.calibration or plan.calibration
     if arguments.deadline is None and plan.deadline_s is not None:
         arguments.deadline = f"{plan.deadline_s}s"
 
@@ -149,6 +155,7 @@ def _frames(source: Source, graph: ModelGraph, limit: int | None) -> Iterator[Na
 
 
 def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -> Connection:
+    from dnn_surgery.cli.calibration_arguments import calibration_of
     from dnn_surgery.edge.connection import connect
     from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
@@ -165,6 +172,7 @@ def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -
         engine=engine,
         deadline_s=parse_duration(arguments.deadline) if arguments.deadline else None,
         slowdown=arguments.emulate_slowdown,
+        calibration=calibration_of(arguments, graph, source=arguments.source),
         report=lambda text: print(f"dnn-surgery: {text}", file=sys.stderr),
     )
 

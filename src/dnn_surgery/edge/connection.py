@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
+from dnn_surgery.calibration.calibration import Calibration, with_cut
+from dnn_surgery.calibration.guard import Guarded
 from dnn_surgery.edge.result import FrameResult
 from dnn_surgery.edge.runtime import Edge, NamedInputs
 from dnn_surgery.errors import InputError
@@ -37,7 +39,8 @@ Report = Callable[[str], None]
 class Connection:
     """An edge at work with one server; a context manager that ends the connection.
 
-    `plan` is where the model is cut, `problem` and `link` what that was decided on.
+    `plan` is where the model is cut, `problem` and `link` what that was decided on, `guarded` what its accuracy rests
+    on.
     """
 
     edge: Edge
@@ -45,6 +48,7 @@ class Connection:
     problem: Problem
     link: Link
     client: InferenceClient
+    guarded: Guarded | None = None
 
     def __enter__(self) -> Connection:
         return self
@@ -79,6 +83,7 @@ def connect(
     engine: Engine | None = None,
     deadline_s: float | None = None,
     slowdown: float = 1.0,
+    calibration: Calibration | None = None,
     timeout_s: float = 10.0,
     report: Report = lambda _: None,
 ) -> Connection:
@@ -94,6 +99,7 @@ def connect(
         engine: what runs the model here.
         deadline_s: how long the cloud may take for a frame; four times the prediction by default, at least 2 s.
         slowdown: emulates a device slower by this factor.
+        calibration: frames on which codecs are measured, and the accuracy to prove on them.
         timeout_s: for the calls made while connecting.
         report: told what is going on, for people who wait.
 
@@ -114,12 +120,23 @@ def connect(
         if edge_profile is None:
             report("profiling this device")
             edge_profile = profile(graph, engine=engine)
-        problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
+        guarded = None
+        if calibration is None:
+            problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
+        else:
+            edge_profile = calibration.measured(engine, edge_profile)
+            problem = calibration.problem(edge_profile, cloud_profile, slowdown)
         if link is None:
             report("probing the link")
             estimate = estimate_link(client.probe, max_bytes=LARGEST_PROBE_BYTES)
             link = Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
-        if forced is None:
+        if calibration is not None:
+            asked, here = problem if forced is None else with_cut(problem, forced), link
+            problem, guarded = calibration.plan(
+                engine, asked, lambda left: plan(left, here, objective, algorithm=algorithm)
+            )
+            chosen = guarded.plan
+        elif forced is None:
             chosen = plan(problem, link, objective, algorithm=algorithm)
         else:
             chosen = problem.cost(edge=forced, link=link)
@@ -136,4 +153,4 @@ def connect(
     except BaseException:
         client.close()
         raise
-    return Connection(edge, chosen, problem, link, client)
+    return Connection(edge, chosen, problem, link, client, guarded)

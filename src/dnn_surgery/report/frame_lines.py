@@ -11,12 +11,15 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from dnn_surgery.calibration.answers import answer_of
+from dnn_surgery.calibration.guard import Guarded
 from dnn_surgery.edge.answer import answer
 from dnn_surgery.edge.detections import Detection
 from dnn_surgery.edge.result import Classification, FrameResult
 from dnn_surgery.execution.split import cut_name
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.planning import Link, Plan
+from dnn_surgery.report.accuracy_lines import accuracy_lines
 from dnn_surgery.units import format_bandwidth, format_duration, format_size
 
 
@@ -40,6 +43,12 @@ class FrameLines:
             f"cloud {format_duration(plan.cloud_s)})",
             file=sys.stderr,
         )
+
+    def accuracy(self, guarded: Guarded | None) -> None:
+        """Says what the answers' accuracy rests on, where codecs were chosen."""
+        if guarded is not None:
+            for line in accuracy_lines(guarded, answer_of(self.graph).rule):
+                print(line, file=sys.stderr)
 
     def cut(self, edge: Collection[str]) -> None:
         """Notes the cut that the next results have."""
