@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 
 from dnn_surgery import codecs
-from dnn_surgery.calibration.agreement import Agreement, disagreeing_allowed
-from dnn_surgery.calibration.answers import Answer, answer_of, top1
+from dnn_surgery.calibration.agreement import Agreement, check_accuracy, disagreeing_allowed
+from dnn_surgery.calibration.answers import Answer, Outputs, answer_of, top1
 from dnn_surgery.errors import InputError
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.split import Head, Tail
@@ -49,7 +50,9 @@ class FrameVerifier:
             raise InputError("accuracy can only be verified on frames, and there are none")
         self.engine, self.frames = engine, frames
         self.answer = answer or answer_of(engine.graph)
-        self.allowed = len(frames) if accuracy is None else disagreeing_allowed(accuracy, len(frames))
+        if accuracy is not None:
+            check_accuracy(accuracy)
+        self.accuracy = accuracy
         whole = engine.part(engine.graph.inputs, engine.graph.outputs)
         self.expected = []
         for done, frame in enumerate(frames, start=1):
@@ -70,18 +73,46 @@ class FrameVerifier:
     def verify(self, edge: Sequence[str], ways: Mapping[str, str]) -> Agreement:
         """The same for a partition and the codec of each tensor it sends; tensors that are not named travel raw."""
         head, tail = Head(self.engine, edge), Tail(self.engine, edge)
-        disagreeing = 0
-        hardest_first = sorted(range(len(self.frames)), key=lambda index: -self._failures[index])
-        for done, index in enumerate(hardest_first, start=1):
+
+        def outputs_of(index: int) -> Outputs:
             made = head(self.frames[index])
             received = {name: travel(ways.get(name, "raw"), made[name]) for name in head.tensors.sent}
-            if not self.answer.same(self.expected[index], self.answer.of(tail({**made, **received}))):
+            return tail({**made, **received})
+
+        return self.judge(outputs_of)
+
+    def judge(self, outputs_of: Callable[[int], Outputs], *, frames: Sequence[int] | None = None) -> Agreement:
+        """How often these outputs are an answer of the unsplit model, however they came about.
+
+        Args:
+            outputs_of: the outputs for the frame of a number.
+            frames: the numbers of the frames to look at; all by default.
+        """
+        looked_at = range(len(self.frames)) if frames is None else frames
+        count = len(looked_at)
+        allowed = count if self.accuracy is None else disagreeing_allowed(self.accuracy, count)
+        disagreeing = 0
+        hardest_first = sorted(looked_at, key=lambda index: -self._failures[index])
+        for done, index in enumerate(hardest_first, start=1):
+            if not self.answer.same(self.expected[index], self.answer.of(outputs_of(index))):
                 disagreeing += 1
                 self._failures[index] += 1
             # Where even no disagreement proves it, the first frame settles nothing: all are looked at, and said.
-            if 0 <= self.allowed < disagreeing and done < len(self.frames):
+            if 0 <= allowed < disagreeing and done < count:
                 return Agreement(done - disagreeing, done, decided=True)
-        return Agreement(len(self.frames) - disagreeing, len(self.frames))
+        return Agreement(count - disagreeing, count)
+
+    def to_prove(self, accuracy: float | None) -> FrameVerifier:
+        """The same for another accuracy, without running the unsplit model again.
+
+        Raises:
+            InputError: the accuracy is not between 0 and 1.
+        """
+        if accuracy is not None:
+            check_accuracy(accuracy)
+        other = copy(self)
+        other.accuracy = accuracy
+        return other
 
 
 def travel(codec: str, array: Array) -> Array:

@@ -150,7 +150,10 @@ class Transform(Codec):
             if not np.isfinite(values).all():
                 values = np.nan_to_num(values, nan=0.0, posinf=_LARGEST_VALUE, neginf=-_LARGEST_VALUE)
             planes = (self.parameters.forward @ values).reshape(-1, channels, height, width)
-            coefficients = forward_blocks(planes, self.parameters.blocks).reshape(len(values), -1)[:, self._order]
+            coefficients = forward_blocks(planes, self.parameters.blocks).reshape(
+                len(values), channels * height * width
+            )
+            coefficients = coefficients[:, self._order]
         steps = np.rint(np.nan_to_num(coefficients, nan=0.0))
         clipped: Floats = np.clip(steps, -_MOST_STEPS, _MOST_STEPS, out=steps)
         return clipped
