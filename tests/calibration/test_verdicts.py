@@ -9,6 +9,7 @@ import numpy as np
 from dnn_surgery.calibration.agreement import Agreement
 from dnn_surgery.calibration.guard import Verifier
 from dnn_surgery.calibration.verdicts import CachedVerifier, frame_digest, verdicts_path
+from dnn_surgery.execution.engine import Array
 from dnn_surgery.planning import Link, Plan
 from tests.calibration.test_guard import PROBLEM
 
@@ -62,7 +63,12 @@ def test_a_damaged_file_costs_time_only(tmp_path: Path) -> None:
 def test_what_verdicts_rest_on_is_in_their_name() -> None:
     frame = {"x": np.arange(6, dtype=np.float32)}
     digest = frame_digest(frame)
-    others = [{"y": frame["x"]}, {"x": frame["x"] + 1}, {"x": frame["x"].reshape(2, 3)}, {"x": frame["x"].view("i4")}]
+    others: list[dict[str, Array]] = [
+        {"y": frame["x"]},
+        {"x": frame["x"] + 1},
+        {"x": frame["x"].reshape(2, 3)},
+        {"x": frame["x"].view("i4")},
+    ]
     assert len({digest, *(frame_digest(other) for other in others)}) == 5
     assert frame_digest({"x": frame["x"].copy()}) == digest
 

@@ -143,9 +143,9 @@ def test_chroma_is_halved_both_ways(picture: codecs.Array) -> None:
 @pytest.mark.parametrize("codec", ["png", "jpeg75", "jpeg75-444", "webp75", "webp-lossless"])
 def test_a_declared_size_is_checked_before_a_pixel_is_decoded(codec: str) -> None:
     payload = codecs.encode(codec, np.zeros((1, 3000, 3000, 3), np.uint8))[: 2 * 64 * 48 * 3]
-    if codec == "webp75":
+    if codec.startswith("webp"):
         payload = webp_of_length(payload)
-    end = {"png": chunk(b"IEND", b""), "jpeg75": b"\xff\xd9", "webp75": b""}[codec]
+    end = {"p": chunk(b"IEND", b""), "j": b"\xff\xd9", "w": b""}[codec[0]]
     tracemalloc.start()
     refused(codec, payload + end, "picture of 3000x3000, expected 64x48")
     assert tracemalloc.get_traced_memory()[1] < 500_000
