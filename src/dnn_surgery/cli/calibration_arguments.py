@@ -60,7 +60,7 @@ def calibration_of(
     else:
         return None
     calibration = Calibration(frames, accuracy, report=_tell)
-    if left_out := len(frames) - len(calibration.held_out):
+    if accuracy is not None and (left_out := len(frames) - len(calibration.held_out)):
         _tell(f"{left_out} of {len(frames)} calibration frames are left out: codecs were learnt from them")
     if calibration.shortage:
         _tell(f"notice: {calibration.shortage}")
