@@ -23,16 +23,26 @@ STEPS = (0.002, 0.006, 0.015, 0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 _COST_FRAMES = 24
 
 
-@dataclass(frozen=True)
+@dataclass
 class Way:
     """A way to send what a cut needs: codecs with their mean costs for each tensor, and how to judge it.
 
-    `judge` proves an accuracy, or with None counts over all frames.
+    `counted` is the agreement over all frames, once it is known.
     """
 
     name: str
     costs: Mapping[str, CodecCost]
-    judge: Callable[[float | None], Agreement]
+    judge: Callable[[float], Agreement]
+    counted: Agreement | None = None
+
+    def agreement(self, accuracy: float) -> Agreement:
+        """Over all frames, or over as many as show that the accuracy cannot be proved."""
+        if self.counted is not None:
+            return self.counted
+        found = self.judge(accuracy)
+        if not found.decided:
+            self.counted = found
+        return found
 
     @property
     def size_bytes(self) -> float:
@@ -48,7 +58,7 @@ class Way:
 def smallest(ways: Iterable[Way], accuracy: float) -> tuple[Way, Agreement] | None:
     """The way of the fewest bytes that is proved, tried from the smallest on."""
     for way in sorted(ways, key=lambda one: one.size_bytes):
-        agreement = way.judge(accuracy)
+        agreement = way.agreement(accuracy)
         if agreement.bound >= accuracy:
             return way, agreement
     return None
@@ -64,7 +74,10 @@ def pictures(case: Case) -> list[Way]:
         def outputs_of(index: int, codec: str = codec) -> Outputs:
             return _whole(case, travel(codec, case.judged[index]))
 
-        ways.append(Way(codec, {case.engine.graph.inputs[0]: cost}, _judge(case, outputs_of)))
+        # What loses nothing need not be tried.
+        total = len(case.judged)
+        counted = Agreement(total, total) if codecs.get(codec).lossless else None
+        ways.append(Way(codec, {case.engine.graph.inputs[0]: cost}, _judge(case, outputs_of), counted))
     return ways
 
 
@@ -110,13 +123,15 @@ def splits(case: Case, cut: str) -> list[Way]:
             received = {tensor: travel(of[tensor], made[index][tensor]) for tensor in tensors}
             return tail(received)
 
-        ways.append(Way(name, costs, _judge(case, outputs_of)))
+        total = len(case.judged)
+        counted = Agreement(total, total) if name == "zstd" else None
+        ways.append(Way(name, costs, _judge(case, outputs_of), counted))
     return ways
 
 
 def _judge(
     case: Case, outputs_of: Callable[[int], Outputs], *, frames: Sequence[int] | None = None
-) -> Callable[[float | None], Agreement]:
+) -> Callable[[float], Agreement]:
     return lambda accuracy: case.verifier.to_prove(accuracy).judge(outputs_of, frames=frames)
 
 
