@@ -1,7 +1,7 @@
-"""How true the shaped link is: rate within 5 %, delay within 2 ms.
+"""How true the shaped link is: rate within 5 %, delay within 2 ms, traces to the same.
 
-A message goes up, one byte comes back: expected are `8 * size / rate + 2 * delay` seconds. What loopback and this
-program take by themselves is part of the deviation.
+A message goes up, one byte comes back: expected are `8 * size / rate + 2 * delay` seconds, or what a trace says. What
+loopback and this program take by themselves is part of the deviation.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from benchmarks.figure import Figure, quartile_range
 from dnn_surgery.network.addresses import split_address
 from dnn_surgery.network.shaping import ShapedLink
+from dnn_surgery.network.traces import read_trace
 
 CASES = (
     # Mbit/s, bytes a message, seconds of delay, messages
@@ -33,6 +35,10 @@ CASES = (
     (1000.0, 10_000_000, 0.0, 10),
 )
 
+UPLOADS, UPLOAD_BYTES = 30, 40_000
+OWN = Path(__file__).parents[1] / "tests" / "network" / "data" / "short.up"
+SHARED = Path(__file__).parents[2] / "shared" / "traces"  # beside the checkout, where there are any
+
 
 def run() -> list[Figure]:
     """Measures every case on loopback: the rate that large messages get, and how late small ones are."""
@@ -47,7 +53,31 @@ def run() -> list[Figure]:
                 figures.append(Figure(f"{what}: rate off by", 100 * abs(share), "%", at_most=5.0))
             else:
                 figures.append(Figure(f"{what}: late by", 1e3 * middle_s, "ms", at_most=2.0, spread=1e3 * spread_s))
+        for path in (*sorted(SHARED.glob("*.up")), OWN):
+            figures += follow(target, path)
     return figures
+
+
+def follow(target: str, path: Path) -> list[Figure]:
+    """Uploads over a trace, one after the other: how far the whole is off, and how late each one is."""
+    trace, delay_s, late_s = read_trace(path), 0.02, []
+    with ShapedLink(target, trace=path, delay_s=delay_s) as link:
+        before_s = time.perf_counter()
+        with socket.create_connection(split_address(link.address)) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            origin_s = (before_s + time.perf_counter()) / 2  # the link's clock began in between
+            for _ in range(UPLOADS):
+                start_s = time.perf_counter()
+                client.sendall(UPLOAD_BYTES.to_bytes(8, "big") + bytes(UPLOAD_BYTES - 8))
+                client.recv(1)
+                arrived_s = trace.finish(start_s - origin_s, UPLOAD_BYTES) + 2 * delay_s
+                late_s.append(time.perf_counter() - origin_s - arrived_s)
+            took_s = time.perf_counter() - origin_s
+    off_s, middle_s, spread_s = sum(late_s), statistics.median(late_s), quartile_range(late_s)
+    return [
+        Figure(f"{path.name}, {UPLOADS} uploads: rate off by", 100 * abs(off_s) / took_s, "%", at_most=5.0),
+        Figure(f"{path.name}: an upload late by", 1e3 * middle_s, "ms", at_most=2.0, spread=1e3 * spread_s),
+    ]
 
 
 def measure(
@@ -72,13 +102,13 @@ def measure(
 
 
 @contextmanager
-def answering_server() -> Iterator[str]:
+def answering_server(host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """A server that answers each message (its first 8 bytes are its size) with one byte."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((host, port)) as listener:
         thread = threading.Thread(target=_serve, args=(listener,), daemon=True)
         thread.start()
         try:
-            yield f"127.0.0.1:{listener.getsockname()[1]}"
+            yield f"{host}:{listener.getsockname()[1]}"
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()

@@ -69,6 +69,26 @@ def small_model(*, batch: int | str = 1, opset: int = 17) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
+def residual_model() -> onnx.ModelProto:
+    """Three matrix products, the last one of what the second made and the first one too: no cut after the second is
+    of one tensor."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["one"], name="first"),
+        helper.make_node("MatMul", ["one", "w2"], ["two"], name="second"),
+        helper.make_node("MatMul", ["two", "w3"], ["three"], name="third"),
+        helper.make_node("Add", ["three", "one"], ["sum"]),
+        helper.make_node("MatMul", ["sum", "w1"], ["y"], name="last"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "residual",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8])],
+        [numbers("w1", 8, 8), numbers("w2", 8, 8), numbers("w3", 8, 8)],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def branching_model() -> onnx.ModelProto:
     """An If whose branches capture a tensor from outside, and a Loop that adds it up."""
 

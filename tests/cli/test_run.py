@@ -202,7 +202,7 @@ def test_mistakes_are_one_line_each(
         ("model: [", "configuration.yaml:"),
         ("model:\n  architectur: VGG16\n", "configuration.yaml:2"),
         ("plan: {accuracy: 0.99}\n", "not supported yet by run: plan.accuracy"),
-        ("sources: {a: {url: a.png}, b: {url: b.png}}\n", "several sources at once are not supported yet: a, b"),
+        ("sources: {a: {url: a.png}, b: {url: b.png, rate: 0}}\n", "configuration.yaml:1"),
     ],
 )
 def test_mistakes_in_the_configuration_name_the_line(
@@ -219,3 +219,47 @@ def test_no_source(capsys: pytest.CaptureFixture[str]) -> None:
     code, error = refused(["run", *MODEL], capsys)
     assert code == 2
     assert "no --source given" in error
+
+
+def test_several_sources_at_once_with_a_video_of_what_was_seen(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import av
+
+    (tmp_path / "all.streams").write_text(f"{pictures}/*.png name=all priority=1\n{pictures}/0.png name=one\n")
+    saved = tmp_path / "seen.mp4"
+    flags = [
+        "--local",
+        "--json",
+        "--overload",
+        "block",
+        "--save",
+        str(saved),
+        "--source",
+        str(tmp_path / "all.streams"),
+    ]
+    assert main(["run", *MODEL, *flags]) == 0
+    records = lines(capsys.readouterr().out)
+    assert [record["index"] for record in records] == list(range(5))
+    assert sorted(Path(str(record["frame"])).name for record in records) == [
+        "0.png",
+        "0.png",
+        *["1.png", "2.png", "3.png"],
+    ]
+    for name, frames in (("all", 4), ("one", 1)):
+        with av.open(str(tmp_path / f"seen.{name}.mp4")) as video:
+            assert len(list(video.decode(video=0))) == frames
+
+
+def test_sources_overload_and_output_of_a_configuration(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "configuration.yaml"
+    path.write_text(
+        f"sources:\n  door: {{url: {pictures}, rate: 50, priority: 2}}\n  gate: {{url: {pictures / '1.png'}}}\n"
+        f"overload: block\noutput: {{json: {tmp_path / 'results.jsonl'}}}\n"
+    )
+    assert main(["run", *MODEL, "--local", "--config", str(path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    records = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [record["index"] for record in records] == list(range(5))

@@ -1,5 +1,7 @@
 import contextlib
+import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from dnn_surgery.execution.engine import Array
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.reference import load_model
+from dnn_surgery.network.iperf3 import run_iperf3
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.client import InferenceClient
 from tests.cli.serving import FACTORY, Serving, refused, serving
@@ -161,3 +164,15 @@ def test_credentials_in_the_file_are_not_ignored(tmp_path: Path) -> None:
     code, errors = refused("--config", str(config))
     assert code == 2
     assert "configuration.yaml:4: not supported yet by serve: server.token_file" in errors
+
+
+@pytest.mark.skipif(shutil.which("iperf3") is None, reason="iperf3 is not installed")
+def test_an_iperf3_server_runs_beside_it_and_ends_with_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    flags = ("--trust-model", "--device", "cpu", "--threads", "1", "--port", "0", "--json", "--iperf3", str(port))
+    with serving(FACTORY, *flags) as running:
+        assert run_iperf3("127.0.0.1", port=port, duration_s=1).bandwidth_bps > 0
+        assert running.end(signal.SIGTERM) == (0, "")
+    with pytest.raises(UnreachableError, match="unable to connect"):
+        run_iperf3("127.0.0.1", port=port, duration_s=1)

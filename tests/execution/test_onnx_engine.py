@@ -9,10 +9,11 @@ import onnx
 import pytest
 
 from dnn_surgery.errors import InputError, ModelError
-from dnn_surgery.execution.chain import make_chain
 from dnn_surgery.execution.compiled import CompiledParts
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.onnx_engine import HOT_RUNS, OnnxEngine
+from dnn_surgery.execution.onnx_packing import is_worth_packing
+from dnn_surgery.execution.onnx_session import make_session
 from dnn_surgery.execution.split import Head, Tail
 from dnn_surgery.execution.tolerance import TOLERANCE, deviation
 from dnn_surgery.model.reference import load_model
@@ -95,17 +96,6 @@ def test_a_part_that_runs_often_is_compiled_beside(resnet18: OnnxEngine) -> None
     assert deviation(part(example)["layer1.1.conv2"], before["layer1.1.conv2"]) <= TOLERANCE
 
 
-def test_the_chain_covers_every_layer_once_whatever_its_length(resnet18: OnnxEngine) -> None:
-    graph = resnet18.graph
-    for most in (1, 3, 24):
-        chain = make_chain(graph, max_segments=most)
-        assert len(chain.segments) <= most
-        assert chain.steps(graph.inputs, graph.outputs) == range(len(chain.segments))
-        assert sum(segment.param_bytes for segment in chain.segments) == sum(
-            layer.param_bytes for layer in graph.layers
-        )
-
-
 def test_the_least_recently_used_goes_and_the_budget_holds() -> None:
     compiled = CompiledParts(budget_bytes=100)
     keys = [((str(index),), ()) for index in range(3)]
@@ -154,3 +144,55 @@ def test_engine_and_device_are_checked(tmp_path: Path) -> None:
         make_engine(graph, providers=["TensorrtExecutionProvider"])
     with pytest.raises(InputError, match="the torch engine runs graphs traced from PyTorch, not from onnx"):
         make_engine(graph, name="torch")
+
+
+def test_the_least_range_is_what_a_real_detector_needs() -> None:
+    """Where it sees nothing, its map is small beside one rounding at 1; where it sees text, it is not."""
+    path, shapes = REAL_FILES["detector"]
+    graph = load_model(str(path), input_shapes=shapes)
+    engine = OnnxEngine(graph, threads=1)
+    page = np.ones((1, 3, 160, 160), np.float32)
+    for line in range(20, 140, 30):
+        page[:, :, line : line + 12 : 2, 10:150:7] = -1
+    plain = make_session(
+        engine.source.extract(graph.inputs, graph.outputs),
+        engine.source.folder,
+        threads=1,
+        providers=["CPUExecutionProvider"],
+        optimised=False,
+    )
+    ranges, differences = [], []
+    for given in (engine.example(), {"x": page}):
+        (expected,) = plain.run(None, given)
+        (found,) = engine.part(graph.inputs, graph.outputs)(given).values()
+        ranges.append(float(np.ptp(expected)))
+        differences.append(float(np.abs(found - expected).max()))
+    assert ranges[0] < 1e-5
+    assert differences[0] <= 8 * 2**-23
+    assert ranges[1] > 0.5
+    assert differences[1] <= TOLERANCE * ranges[1]
+
+
+def test_one_row_products_are_read_from_the_file_and_shared() -> None:
+    graph = load_model("alexnet")
+    with OnnxEngine(graph, threads=1) as engine:
+        engine.prepare()
+        whole = engine.source.model(graph.inputs, graph.outputs)
+        assert not is_worth_packing(whole.graph)
+        shared = engine.source.mapped(whole, more=False)
+        assert sum(value.numpy().nbytes for value in shared.values()) > 0.75 * sum(
+            layer.param_bytes for layer in graph.layers
+        )
+    resnet = OnnxEngine(load_model("resnet18"), threads=1)
+    assert is_worth_packing(resnet.source.model(resnet.graph.inputs, resnet.graph.outputs).graph)
+
+
+def test_the_reference_holds_one_segment_at_a_time(resnet18: OnnxEngine) -> None:
+    graph = resnet18.graph
+    inside = "layer2.0.conv1"
+    walked = [segment for segment, _ in resnet18.reference.walk()]
+    assert walked == list(resnet18.chain.segments)
+    found = resnet18.reference((*graph.inputs, inside, *graph.outputs))
+    assert list(found) == [*graph.inputs, inside, *graph.outputs]
+    whole = resnet18.part(graph.inputs, graph.outputs)(resnet18.example())
+    assert deviation(whole[graph.outputs[0]], found[graph.outputs[0]]) <= TOLERANCE

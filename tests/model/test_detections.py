@@ -8,8 +8,8 @@ import torch
 
 from dnn_surgery.edge.detections import detect
 from dnn_surgery.errors import ModelError
-from dnn_surgery.model.detections import CANDIDATES, DETECTIONS, STEPS, Detections
-from dnn_surgery.model.postprocess import Postprocess
+from dnn_surgery.model.detections import STEPS, Detections
+from dnn_surgery.model.postprocess import CANDIDATES, DETECTIONS, Postprocess
 
 TASK = Postprocess("detect", confidence=0.3, iou=0.5)
 SUPPRESSED = Postprocess("detect", confidence=0.3, iou=0.5, suppressed=True)

@@ -7,10 +7,7 @@ unless it has to profile.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dnn_surgery.errors import InputError, ProblemError
@@ -18,7 +15,6 @@ from dnn_surgery.units import parse_bandwidth, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from dnn_surgery.planning import Goal, Link, Plan, Problem
-    from dnn_surgery.profiling.profile import Profile
 
 T = TypeVar("T")
 
@@ -29,14 +25,10 @@ EXAMPLE = "dnn-surgery plan problem.json --bandwidth 5.85Mbit/s --rtt 40ms"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `plan`."""
     from dnn_surgery.cli.calibration_arguments import add_calibration_arguments
-    from dnn_surgery.cli.model_arguments import MODEL_HELP, add_model_arguments
+    from dnn_surgery.cli.problem_arguments import add_problem_arguments
 
-    what = f"a problem file or a profile (.json, or - for standard input); or a model: {MODEL_HELP}"
-    add_model_arguments(parser, metavar="PROBLEM|MODEL", model_help=what)
+    add_problem_arguments(parser)
     add_calibration_arguments(parser)
-    parser.add_argument("--edge", metavar="FILE", help="the device's profile")
-    parser.add_argument("--cloud", metavar="FILE", help="the server's profile")
-    parser.add_argument("--edge-slowdown", type=float, metavar="FACTOR", help="multiplies the edge's seconds")
     link = parser.add_argument_group("link", "once for each pair of neighbours where a problem has more than two tiers")
     link.add_argument("--bandwidth", required=True, action="append", metavar="RATE", help="up, such as 5.85Mbit/s")
     link.add_argument("--rtt", action="append", metavar="TIME", help="round trip, such as 40ms (default 0)")
@@ -61,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plans and prints."""
     from dnn_surgery.cli.plan_guarded import asks_for_frames
+    from dnn_surgery.cli.problem_arguments import load_problem
     from dnn_surgery.planning import Goal, plan_tiers
     from dnn_surgery.planning.algorithms import judged, plan_for
 
@@ -68,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     goal = _goal(arguments)
     if asks_for_frames(arguments):
         return _run_guarded(arguments, links, goal)
-    problem = _problem(arguments)
+    problem = load_problem(arguments)
     if problem.tiers > 2 or len(links) > 1:
         if goal != Goal() or arguments.algorithm != "exact" or arguments.cut is not None:
             raise InputError("several tiers are planned for least latency alone: leave out the goal, algorithm and cut")
@@ -99,9 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _run_guarded(arguments: argparse.Namespace, links: list[Link], goal: Goal) -> int:
     """Plans with codecs measured on frames, and proves the winner."""
     from dnn_surgery.calibration.calibration import with_cut
-    from dnn_surgery.cli.plan_guarded import plan_guarded
+    from dnn_surgery.cli.plan_guarded import plan_guarded, show_guarded
     from dnn_surgery.planning.algorithms import plan_for
-    from dnn_surgery.report.accuracy_lines import accuracy_lines, accuracy_record
 
     if len(links) > 1:
         raise InputError("--accuracy and --calibration are for a device and a server, not for several tiers")
@@ -111,18 +103,7 @@ def _run_guarded(arguments: argparse.Namespace, links: list[Link], goal: Goal) -
         asked = problem if arguments.cut is None else with_cut(problem, _up_to(problem, arguments.cut))
         return plan_for(asked, link, goal, arguments.algorithm)
 
-    found = plan_guarded(arguments, find)
-    if arguments.json:
-        record = json.loads(found.guarded.plan.to_json())
-        print(json.dumps(record | {"accuracy": accuracy_record(found.guarded, found.rule)}, indent=1))
-        return 0
-    from dnn_surgery.cli.plan_view import show
-
-    show(found.problem, link, goal, found.guarded.plan)
-    for line in accuracy_lines(found.guarded, found.rule):
-        print(line)
-    if found.guarded.passed.agreement is not None:
-        print("the runner-up and the plans for other links are not proved: plan for those links to know")
+    show_guarded(plan_guarded(arguments, find), link, goal, as_json=arguments.json)
     return 0
 
 
@@ -167,68 +148,6 @@ def _goal(arguments: argparse.Namespace) -> Goal:
         ),
         power=power,
     )
-
-
-def _problem(arguments: argparse.Namespace) -> Problem:
-    from dnn_surgery.planning import Problem
-
-    slowdown = 1.0 if arguments.edge_slowdown is None else arguments.edge_slowdown
-    if arguments.model is None:
-        if arguments.edge is None and arguments.cloud is None:
-            raise InputError("nothing to plan: give a problem file, a MODEL, or --edge A.json --cloud B.json")
-        edge, cloud = _profiles(arguments.edge or arguments.cloud, arguments.cloud or arguments.edge)
-        return Problem.from_profiles(edge, cloud, slowdown)
-    if arguments.edge or arguments.cloud:
-        raise InputError(f"give either {arguments.model} or profiles (--edge, --cloud), not both")
-    if arguments.model == "-" or Path(arguments.model).suffix == ".json":
-        text = _read(arguments.model)
-        if _schema(text).startswith("dnn-surgery/profile/"):
-            profile = _parse_profile(text, arguments.model)
-            return Problem.from_profiles(profile, profile, slowdown)
-        if arguments.edge_slowdown is not None:
-            raise InputError(
-                "--edge-slowdown is for profiles and models: a problem file says both sides' seconds itself"
-            )
-        return Problem.from_json(text, where=arguments.model)
-    profile = _measure(arguments)
-    return Problem.from_profiles(profile, profile, slowdown)
-
-
-def _profiles(edge: str, cloud: str) -> tuple[Profile, Profile]:
-    from dnn_surgery.profiling.profile import Profile
-
-    return Profile.load(edge), Profile.load(cloud)
-
-
-def _parse_profile(text: str, where: str) -> Profile:
-    from dnn_surgery.profiling.profile import Profile
-
-    return Profile.from_json(text, where=where)
-
-
-def _measure(arguments: argparse.Namespace) -> Profile:
-    from dnn_surgery.cli.model_arguments import build_engine, load_graph
-    from dnn_surgery.cli.plan_guarded import measure_profile
-
-    return measure_profile(build_engine(load_graph(arguments), arguments))
-
-
-def _read(name: str) -> str:
-    try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ProblemError(f"cannot read {name}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ProblemError(f"cannot read {name}: it is no text: {error}") from error
-
-
-def _schema(text: str) -> str:
-    """The schema a document says it has; what is no JSON at all is left for the problem's own reader to refuse."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    return str(document.get("schema", "")) if isinstance(document, dict) else ""
 
 
 def _up_to(problem: Problem, layer: str) -> list[str]:

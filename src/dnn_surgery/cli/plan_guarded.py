@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,7 @@ from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from dnn_surgery.calibration.guard import Guarded
-    from dnn_surgery.execution.engine import Engine
-    from dnn_surgery.planning import Plan, Problem
-    from dnn_surgery.profiling.profile import Profile
+    from dnn_surgery.planning import Goal, Link, Plan, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,7 @@ def plan_guarded(arguments: argparse.Namespace, find: Callable[[Problem], Plan])
     from dnn_surgery.calibration.answers import answer_of
     from dnn_surgery.cli.calibration_arguments import calibration_of
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
+    from dnn_surgery.cli.problem_arguments import measure_profile
     from dnn_surgery.errors import ProfileError
     from dnn_surgery.profiling.profile import Profile
 
@@ -71,15 +71,19 @@ def plan_guarded(arguments: argparse.Namespace, find: Callable[[Problem], Plan])
     return GuardedPlan(problem, guarded, answer_of(graph).rule)
 
 
-def measure_profile(engine: Engine) -> Profile:
-    """What the model costs here, measured now.
+def show_guarded(found: GuardedPlan, link: Link, goal: Goal, *, as_json: bool) -> None:
+    """Prints the plan, and what its accuracy rests on."""
+    from dnn_surgery.report.accuracy_lines import accuracy_lines, accuracy_record
 
-    Raises:
-        TensorError: its own example cannot be run.
-    """
-    from rich.console import Console
+    plan = found.guarded.plan
+    if as_json:
+        record = json.loads(plan.to_json()) | {"accuracy": accuracy_record(found.guarded, found.rule)}
+        print(json.dumps(record, indent=1))
+        return
+    from dnn_surgery.cli.plan_view import show
 
-    from dnn_surgery.profiling.measure import profile
-
-    with Console(stderr=True).status(f"profiling {engine.graph.name} on this device"):
-        return profile(engine.graph, engine=engine)
+    show(found.problem, link, goal, plan)
+    for line in accuracy_lines(found.guarded, found.rule):
+        print(line)
+    if found.guarded.passed.agreement is not None:
+        print("the runner-up and the plans for other links are not proved: plan for those links to know")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -17,18 +17,24 @@ from dnn_surgery.errors import InputError, SourceError
 
 if TYPE_CHECKING:
     from dnn_surgery.edge.connection import Connection
+    from dnn_surgery.edge.intake import SourceSpec, TakenFrame
     from dnn_surgery.edge.runtime import NamedInputs
-    from dnn_surgery.edge.sources import Source
+    from dnn_surgery.edge.sinks import Sink
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
     from dnn_surgery.planning import Link
+    from dnn_surgery.report.frame_lines import FrameLines
 
 # Keys of a configuration file that are acted on here, beside the sources.
 _SUPPORTED = (
     *MODEL_KEYS,
     *("server.address", "server.port", "profiles.edge", "plan.objective", "plan.deadline"),
     *("plan.accuracy", "plan.calibration"),
+    *("sources", "overload", "output.json"),
 )
+
+# How fast a video is played that was made of files.
+FILE_RATE_HZ = 25.0
 
 EXAMPLE = "dnn-surgery run efficientnet_lite0 --server 192.168.1.20:50051 --source pictures/"
 
@@ -40,7 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_model_arguments(parser)
     add_calibration_arguments(parser)
-    parser.add_argument("--source", metavar="WHAT", help="a picture, a folder, a glob, or a video file")
+    parser.add_argument(
+        "--source",
+        action="append",
+        metavar="WHAT",
+        help="a picture, folder, glob, video, camera's number, rtsp:// or other URL, or a .streams list; repeatable",
+    )
+    parser.add_argument(
+        "--overload", choices=("skip", "lower-rate", "block"), help="when frames come too fast (default: skip)"
+    )
+    parser.add_argument("--save", metavar="FILE.mp4", help="write a video with the answers drawn into the frames")
     parser.add_argument("--server", metavar="HOST:PORT", help="the cloud (default: 127.0.0.1:50051)")
     parser.add_argument("--local", action="store_true", help="run everything here, without a server")
     parser.add_argument("--cut", metavar="LAYER", help="cut after this layer instead of planning")
@@ -62,12 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs until the source ends."""
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
-    from dnn_surgery.edge.sources import open_source
+    from dnn_surgery.edge.intake import Intake
+    from dnn_surgery.edge.sinks import Sinks
+    from dnn_surgery.edge.source_specs import read_sources
     from dnn_surgery.report.frame_lines import FrameLines
 
+    specs = read_sources(arguments.source or [])
     if arguments.config is not None:
-        _fill(arguments)
-    if arguments.source is None:
+        specs = specs or _configured(arguments)
+    if not specs:
         raise InputError("no --source given: a picture, a folder, a glob, or a video file")
     _check(arguments)
     unreadable: list[SourceError] = []
@@ -78,13 +96,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         # Before the model is loaded: that nothing can be read should not take as long to say as a model takes to load.
-        source = stack.enter_context(open_source(arguments.source, on_error=note))
+        intake = stack.enter_context(
+            Intake(specs, overload=arguments.overload or "skip", on_error=note, on_notice=_say)
+        )
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
         engine = build_engine(graph, arguments)
         lines = FrameLines(graph, as_json=arguments.json)
-        frames = _frames(source, graph, arguments.frames)
+        sinks = stack.enter_context(Sinks(_sinks(arguments, specs, graph, lines), on_error=_say))
+        frames = _frames(sinks.watch(intake), graph, arguments.frames)
         if arguments.local:
             from dnn_surgery.edge.runtime import Edge
 
@@ -93,12 +114,13 @@ def run(arguments: argparse.Namespace) -> int:
             lines.cut(tuple(everything))
             results = edge.stream(frames, in_flight=1)
         else:
-            connection = stack.enter_context(_connect(graph, engine, arguments))
+            connection = stack.enter_context(_connect(graph, engine, arguments, specs))
             lines.plan(connection.plan, connection.link)
             lines.accuracy(connection.guarded)
             results = connection.stream(frames, in_flight=arguments.in_flight)
         for result in results:
             lines.result(result)
+            sinks.result(result)
         lines.summary()
     return unreadable[0].exit_code if unreadable else 0
 
@@ -115,52 +137,78 @@ def _check(arguments: argparse.Namespace) -> None:
             raise InputError(f"--local sends nothing, so it does not go with {', '.join(given)}")
 
 
-def _fill(arguments: argparse.Namespace) -> None:
-    """Takes what no flag says from the configuration file."""
+def _configured(arguments: argparse.Namespace) -> list[SourceSpec]:
+    """Takes what no flag says from the configuration file; its sources."""
     from dnn_surgery.cli.model_arguments import fill_from_configuration
+    from dnn_surgery.edge.intake import SourceSpec
     from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
 
     configuration = fill_from_configuration(arguments)
     server, plan, sources = configuration.server, configuration.plan, configuration.sources
-    supported = [*_SUPPORTED, *(f"sources.{name}.url" for name in sources)]
+    supported = [*_SUPPORTED]
     if configuration.profiles.cloud_auto:
         supported.append("profiles.cloud")
     configuration.check_supported(supported, "run")
     if arguments.server is None and (server.address or server.port):
         arguments.server = f"{server.address or DEFAULT_HOST}:{server.port or DEFAULT_PORT}"
-    if arguments.source is None and sources:
-        if len(sources) > 1:
-            raise InputError(f"{arguments.config}: several sources at once are not supported yet: {', '.join(sources)}")
-        arguments.source = next(iter(sources.values())).url
     arguments.profile = arguments.profile or configuration.profiles.edge
     arguments.objective = arguments.objective or plan.objective
     arguments.accuracy = arguments.accuracy or plan.accuracy
     arguments.calibration = arguments.calibration or plan.calibration
     if arguments.deadline is None and plan.deadline_s is not None:
         arguments.deadline = f"{plan.deadline_s}s"
+    arguments.overload = arguments.overload or configuration.overload
+    arguments.output = configuration.output.json
+    return [SourceSpec(name, source.url, source.rate_hz, source.priority or 0) for name, source in sources.items()]
 
 
-def _frames(source: Source, graph: ModelGraph, limit: int | None) -> Iterator[NamedInputs]:
+def _sinks(
+    arguments: argparse.Namespace, specs: list[SourceSpec], graph: ModelGraph, lines: FrameLines
+) -> Iterator[Sink]:
+    from dnn_surgery.edge.live_video import is_live
+    from dnn_surgery.edge.sinks import AnnotatedVideo, JsonLines
+
+    output = getattr(arguments, "output", None)
+    if output == "-":
+        lines.as_json = True
+    elif output is not None:
+        yield JsonLines(output, lines.record)
+    if arguments.save is not None:
+        # A file is played at its usual speed, however long it took to go through it.
+        live = any(spec.rate_hz is not None or is_live(str(spec.url)) for spec in specs)
+        yield AnnotatedVideo(
+            graph, arguments.save, sources=[spec.name for spec in specs], rate_hz=None if live else FILE_RATE_HZ
+        )
+
+
+def _frames(taken: Iterable[TakenFrame], graph: ModelGraph, limit: int | None) -> Iterator[NamedInputs]:
     from dnn_surgery.edge.runtime import NamedInputs
     from dnn_surgery.edge.sources import fit
 
     picture = graph.picture
     if picture is None:
         return
-    for frame in source:
-        if limit is not None and frame.index >= limit:
-            return
+    for frame in taken:
         height, width = frame.pixels.shape[:2]
         yield NamedInputs(frame.name, {picture.tensor: fit(frame.pixels, picture)}, (width, height))
+        if limit is not None and frame.index + 1 >= limit:
+            return  # not one more is taken in, which would have no answer
 
 
-def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -> Connection:
+def _say(text: str) -> None:
+    print(f"dnn-surgery: {text}", file=sys.stderr)
+
+
+def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace, specs: list[SourceSpec]) -> Connection:
     from dnn_surgery.cli.calibration_arguments import calibration_of
     from dnn_surgery.edge.connection import connect
+    from dnn_surgery.edge.live_video import is_live
     from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
     from dnn_surgery.units import parse_duration
 
+    # A camera is not opened twice; what is on disk tells what lossless codecs make of it.
+    recorded = next((str(spec.url) for spec in specs if not is_live(str(spec.url))), None)
     return connect(
         graph,
         arguments.server or f"{DEFAULT_HOST}:{DEFAULT_PORT}",
@@ -172,8 +220,8 @@ def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -
         engine=engine,
         deadline_s=parse_duration(arguments.deadline) if arguments.deadline else None,
         slowdown=arguments.emulate_slowdown,
-        calibration=calibration_of(arguments, graph, source=arguments.source),
-        report=lambda text: print(f"dnn-surgery: {text}", file=sys.stderr),
+        calibration=calibration_of(arguments, graph, source=recorded),
+        report=_say,
     )
 
 

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from dnn_surgery.cli.model_arguments import MODEL_KEYS
@@ -41,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", metavar="HOST:PORT", help="where to listen (default: 127.0.0.1:50051)")
     parser.add_argument("--port", type=int, metavar="PORT", help="the port alone; 0 takes any free one")
     parser.add_argument("--profile", metavar="FILE", help="its costs here (default: measured when first asked for)")
+    parser.add_argument(
+        "--iperf3", type=int, nargs="?", const=5201, metavar="PORT", help="start an iperf3 server beside it (5201)"
+    )
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
     parser.add_argument("--json", action="store_true", help="print a JSON line once the server listens")
 
@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes."""
     from dnn_surgery.cli.model_arguments import build_engine, fill_from_configuration, load_graph
+    from dnn_surgery.cli.signals import until_signalled
+    from dnn_surgery.cloud.iperf3 import iperf3_server
     from dnn_surgery.cloud.listening import check_listen
     from dnn_surgery.cloud.server import CloudServer
     from dnn_surgery.profiling.profile import Profile
@@ -65,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     profile = Profile.load(arguments.profile) if arguments.profile else None
     graph = load_graph(arguments)
     engine = build_engine(graph, arguments)
-    with _until_signalled() as signalled, CloudServer(engine, address=str(address), profile=profile) as server:
+    iperf3 = nullcontext() if arguments.iperf3 is None else iperf3_server(arguments.iperf3)
+    with until_signalled() as signalled, CloudServer(engine, address=str(address), profile=profile) as server, iperf3:
         if arguments.config is not None and address.loopback:
             print(
                 f"dnn-surgery: notice: {server.address} is reached from this machine only; devices elsewhere need "
@@ -91,25 +94,3 @@ def _listening(server: CloudServer, graph: ModelGraph, *, as_json: bool) -> str:
         event = {"event": "listening", "address": server.address, "model": graph.name, "fingerprint": graph.fingerprint}
         return json.dumps(event)
     return f"serving {graph.name} (fingerprint {graph.fingerprint[:12]}) at {server.address}; Ctrl-C ends it"
-
-
-@contextmanager
-def _until_signalled() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one has its usual effect."""
-    signalled = threading.Event()
-    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
-
-    def restore() -> None:
-        for number, handler in before:
-            signal.signal(number, handler)
-
-    def note(_: int, __: object) -> None:
-        signalled.set()
-        restore()
-
-    for number, _ in before:
-        signal.signal(number, note)
-    try:
-        yield signalled
-    finally:
-        restore()

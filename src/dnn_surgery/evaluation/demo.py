@@ -9,17 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dnn_surgery import codecs
-from dnn_surgery.edge.pictures import fit, read_picture
 from dnn_surgery.edge.result import classify
 from dnn_surgery.edge.runtime import NamedInputs
-from dnn_surgery.errors import ModelError
 from dnn_surgery.evaluation.cloud_process import CloudProcess
 from dnn_surgery.evaluation.live import IN_FLIGHT, Budget, Seen, build_edge, is_equal, measure
-from dnn_surgery.evaluation.pictures import labelled_pictures
+from dnn_surgery.evaluation.pictures import fitted_pictures, labelled_pictures, picture_of
 from dnn_surgery.evaluation.strategies import JPEG, PAPER_LINKS_BPS, Strategy, measure_codec, strategies
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.engines import make_engine
-from dnn_surgery.model.graph import ModelGraph, Picture
+from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.reference import load_model
 from dnn_surgery.network.shaping import ShapedLink
 from dnn_surgery.planning import Link, Problem
@@ -149,26 +147,16 @@ def run_demo(
     )
 
 
-def _pictures(picture: Picture) -> list[Array]:
-    return [fit(read_picture(labelled.path), picture) for labelled in labelled_pictures()]
-
-
 def _frames(graph: ModelGraph, engine: Engine) -> _Frames:
-    picture = _picture(graph)
+    picture = picture_of(graph)
     whole = engine.part(graph.inputs, graph.outputs)
     labelled = labelled_pictures()
     inputs = [
         NamedInputs(found.path.name, {picture.tensor: pixels})
-        for found, pixels in zip(labelled, _pictures(picture), strict=True)
+        for found, pixels in zip(labelled, fitted_pictures(picture), strict=True)
     ]
     classes = tuple(found.class_index for found in labelled)
     return _Frames(tuple(inputs), classes, tuple(whole(frame.tensors) for frame in inputs))
-
-
-def _picture(graph: ModelGraph) -> Picture:
-    if graph.picture is None:
-        raise ModelError(f"{graph.name} takes no pictures")
-    return graph.picture
 
 
 def _problem(graph: ModelGraph, engine: Engine, address: str, slowdown: float, report: Report) -> Problem:
@@ -253,7 +241,7 @@ def _predicted_rows(name: str, *, slowdown: float, rtt_s: float) -> tuple[Row, .
     graph = load_model(name)
     here = profile(graph, engine=make_engine(graph, threads=1), repeats=5, warmup=1)
     problem = Problem.from_profiles(here, here, slowdown)
-    jpeg = measure_codec(JPEG, _pictures(_picture(graph)))
+    jpeg = measure_codec(JPEG, fitted_pictures(picture_of(graph)))
     rows = []
     for network, bandwidth_bps in PAPER_LINKS_BPS.items():
         link = Link(bandwidth_bps=bandwidth_bps, rtt_s=rtt_s)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from dnn_surgery.errors import SourceError
+from dnn_surgery.edge.pictures import fit, read_picture
+from dnn_surgery.errors import ModelError, SourceError
+from dnn_surgery.execution.engine import Array
+from dnn_surgery.model.graph import ModelGraph, Picture
 
 _NAME = re.compile(r"imagenet_\d+_(\d+)\.jpg")
 
@@ -33,3 +36,19 @@ def labelled_pictures() -> tuple[LabelledPicture, ...]:
     if not found:
         raise SourceError("the demo's pictures are missing: pip install dnn-surgery[demo]")
     return tuple(LabelledPicture(path, int(match.group(1))) for path, match in found)
+
+
+def picture_of(graph: ModelGraph) -> Picture:
+    """What pictures the model takes.
+
+    Raises:
+        ModelError: it takes none.
+    """
+    if graph.picture is None:
+        raise ModelError(f"{graph.name} takes no pictures")
+    return graph.picture
+
+
+def fitted_pictures(picture: Picture) -> list[Array]:
+    """The labelled pictures as a model takes them. Raises SourceError as :func:`labelled_pictures`."""
+    return [fit(read_picture(labelled.path), picture) for labelled in labelled_pictures()]

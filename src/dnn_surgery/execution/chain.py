@@ -2,16 +2,18 @@
 
     inputs -> [segment 0] -> b0 -> [segment 1] -> b1 -> ... -> [segment n] -> outputs
 
-A bottleneck vertex is a layer that everything passes through: in topological order, nothing made before it is read
-after it. So the layers up to one are a prefix, and any cut at one is a prefix of the chain and a rest of it.
+Any cut at a border is a prefix of the chain and a rest of it. Where the borders may be,
+:mod:`dnn_surgery.model.segments` finds; this chooses among them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.model.segments import Segment, joined, segments
 
 # What a session costs beyond its layers is the conversion of what enters and leaves it, to the layout of the engine's
 # kernels and back, and a fixed overhead a call: about 20 microseconds. With so many it stays far below a per cent.
@@ -19,19 +21,6 @@ MAX_SEGMENTS = 24
 
 # Sizes that are computed from shapes (a dynamic batch) run beside the main path; they cost nothing to hand on.
 _TINY_BYTES = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Neighbouring layers: computes `outputs` (of the boundary behind it, and results of the model) from `inputs`.
-
-    `boundary` is all that crosses the border before it, also what only a later segment reads.
-    """
-
-    boundary: tuple[str, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    param_bytes: int
 
 
 @dataclass(frozen=True)
@@ -56,56 +45,33 @@ class Chain:
 def make_chain(graph: ModelGraph, *, max_segments: int = MAX_SEGMENTS) -> Chain:
     """The chain of a graph.
 
-    Of more bottleneck vertices than `max_segments` allows, those with the largest tensors are no borders: a cut there
-    sends most, and the conversion there costs most.
+    A border needs one layer that makes all that crosses it, apart from the model's inputs and tiny sizes: inside a
+    residual block two tensors would be converted. Of more borders than `max_segments` allows, those with the largest
+    tensors are none: a cut there sends most, and the conversion there costs most.
     """
-    layers = graph.layers
-    borders = _bottlenecks(graph)
+    found = segments(graph, aside=_aside(graph))
     size = {
-        index: sum(graph.tensors[name].size_bytes for name in graph.boundary(_names(graph, index))) for index in borders
+        place: sum(graph.tensors[tensor].size_bytes for tensor in after.boundary)
+        for place, (before, after) in enumerate(pairwise(found), start=1)
+        if _passes_one_layer(graph, before, after)
     }
-    kept = sorted(sorted(borders, key=lambda index: (size[index], index))[: max_segments - 1])
-    segments, previous = [], 0
-    first = sum(not layer.inputs for layer in layers)
-    before = _crossing(graph, first)
-    for border in [*kept, len(layers)]:
-        inside = layers[previous:border]
-        made = [tensor for layer in inside if layer.inputs for tensor in layer.outputs]
-        after = _crossing(graph, border)
-        outputs = tuple(tensor for tensor in made if tensor in after or tensor in graph.outputs)
-        reads = {tensor for layer in inside for tensor in layer.inputs}
-        inputs = tuple(tensor for tensor in before if tensor in reads)
-        segments.append(Segment(before, inputs, outputs, sum(layer.param_bytes for layer in inside)))
-        previous, before = border, after
-    return Chain(tuple(segments))
+    borders = [0, *sorted(sorted(size, key=lambda place: (size[place], place))[: max_segments - 1]), len(found)]
+    return Chain(tuple(joined(graph, found[start:end]) for start, end in pairwise(borders)))
 
 
-def _names(graph: ModelGraph, count: int) -> list[str]:
-    return [layer.name for layer in graph.layers[:count]]
+def _passes_one_layer(graph: ModelGraph, before: Segment, after: Segment) -> bool:
+    end = graph.layer[before.layers[-1]].outputs
+    return all(tensor in end or tensor in graph.inputs or _is_tiny(graph, tensor) for tensor in after.boundary)
 
 
-def _crossing(graph: ModelGraph, count: int) -> tuple[str, ...]:
-    """What is made in the first `count` layers and read after them."""
-    return graph.boundary(_names(graph, count))
-
-
-def _bottlenecks(graph: ModelGraph) -> list[int]:
-    """Numbers of layers (from the start) after which everything passes through the last one of them."""
-    position = {layer.name: index for index, layer in enumerate(graph.layers)}
-    last_read: dict[str, int] = {}
-    for index, layer in enumerate(graph.layers):
-        last_read.update(dict.fromkeys(layer.inputs, index))
-    found, open_tensors = [], list[str]()
-    free = set(graph.inputs)
-    for index, layer in enumerate(graph.layers[:-1]):
-        open_tensors = [tensor for tensor in open_tensors if last_read[tensor] > index]
-        open_tensors += [tensor for tensor in layer.outputs if last_read.get(tensor, -1) > index]
-        if not layer.inputs:
-            continue
-        main = [tensor for tensor in open_tensors if tensor not in free and not _is_tiny(graph, tensor)]
-        if main and all(position[graph.producer[tensor].name] == index for tensor in main):
-            found.append(index + 1)
-    return found
+def _aside(graph: ModelGraph) -> set[str]:
+    """Layers that nothing has to wait for: they make sizes, or only results that no other layer reads."""
+    read = {tensor for layer in graph.layers for tensor in layer.inputs}
+    return {
+        layer.name
+        for layer in graph.layers[:-1]
+        if all(tensor not in read or _is_tiny(graph, tensor) for tensor in layer.outputs)
+    }
 
 
 def _is_tiny(graph: ModelGraph, tensor: str) -> bool:

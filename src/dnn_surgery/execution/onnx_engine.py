@@ -19,16 +19,18 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from dnn_surgery.errors import InputError, ModelError, TensorError
-from dnn_surgery.execution.chain import Chain, Segment, make_chain, part_bytes
+from dnn_surgery.execution.chain import Chain, make_chain, part_bytes
 from dnn_surgery.execution.compiled import CompiledParts, Key
 from dnn_surgery.execution.engine import Array, Engine, EngineInfo, Part, check_array
 from dnn_surgery.execution.model_cache import cached
+from dnn_surgery.execution.onnx_packing import is_worth_packing
 from dnn_surgery.execution.onnx_reference import make_reference
 from dnn_surgery.execution.onnx_session import choose_providers, default_threads, make_session, run_session, runtime
-from dnn_surgery.execution.onnx_source import PartSource
+from dnn_surgery.execution.onnx_source import PartSource, serialised
 from dnn_surgery.execution.tolerance import TOLERANCE, deviation
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.onnx_program import OnnxProgram
+from dnn_surgery.model.segments import Segment
 
 DEFAULT_BUDGET_BYTES = 256 * 2**20
 
@@ -79,9 +81,9 @@ class OnnxEngine(Engine):
             device_name="cpu" if first == "CPUExecutionProvider" else first,
             threads=self._threads,
         )
-        self._source = PartSource(cached(graph.fingerprint, self._write))
-        self.reference = make_reference(graph, self._source, threads=self._threads)
+        self.source = PartSource(cached(graph.fingerprint, self._write))
         self.chain: Chain = make_chain(graph)
+        self.reference = make_reference(graph, self.source, threads=self._threads, chain=self.chain.segments)
         self._segments: dict[int, Any] = {}
         self.compiled = CompiledParts(budget_bytes=budget_bytes)
         self._shared: WeakValueDictionary[Key, Any] = WeakValueDictionary()
@@ -103,11 +105,9 @@ class OnnxEngine(Engine):
 
     def prepare(self) -> None:
         """Builds the chain: one session a segment."""
-        names = [name for segment in self.chain.segments for name in (*segment.inputs, *segment.outputs)]
-        reference = self.reference(tuple(dict.fromkeys(names)))
-        for index, segment in enumerate(self.chain.segments):
+        for index, (segment, tensors) in enumerate(self.reference.walk()):
             if index not in self._segments:
-                self._segments[index] = self._build(segment.inputs, segment.outputs, reference)
+                self._segments[index] = self._build(segment.inputs, segment.outputs, tensors)
 
     def request(self, part: Part) -> None:
         """See :meth:`Engine.request`."""
@@ -155,10 +155,17 @@ class OnnxEngine(Engine):
         self, inputs: Sequence[str], outputs: Sequence[str], reference: Mapping[str, Array] | None = None
     ) -> Any:
         made = tuple(name for name in outputs if name not in inputs)
+        # Before the session is built, so that its weights and the reference's are never there at once.
+        if reference is None:
+            reference = self.reference((*inputs, *made))
+        model = self.source.model(inputs, made)
         session = make_session(
-            self._source.extract(inputs, made), self._source.folder, threads=self._threads, providers=self._providers
+            serialised(model),
+            self.source.folder,
+            threads=self._threads,
+            providers=self._providers,
+            shared=None if is_worth_packing(model.graph) else self.source.mapped(model),
         )
-        reference = reference or self.reference((*inputs, *made))
         results = session.run(list(made), {name: reference[name] for name in inputs})
         found = {name: deviation(value, reference[name]) for name, value in zip(made, results, strict=True)}
         worst = max(found, key=found.__getitem__)

@@ -61,9 +61,18 @@ def choose_providers(device: str, providers: Sequence[str] | None) -> list[Provi
 
 
 def make_session(
-    model: bytes, folder: Path, *, threads: int, providers: Sequence[Provider], optimised: bool = True
+    model: bytes,
+    folder: Path,
+    *,
+    threads: int,
+    providers: Sequence[Provider],
+    optimised: bool = True,
+    shared: Mapping[str, Any] | None = None,
 ) -> Any:
     """A session of a part whose weights lie in `folder`. Without `optimised` it runs every operator as written.
+
+    Where weights are `shared`, they are used as they lie there, and no others are re-ordered for the kernels either;
+    whoever calls keeps them as long as the session.
 
     Raises:
         ModelError: ONNX Runtime does not take the model.
@@ -78,6 +87,10 @@ def make_session(
     # An arena of each session would keep the largest amount that its segment ever used.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
+    if shared is not None or not optimised:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    for name, value in (shared or {}).items():
+        options.add_initializer(name, value)
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

@@ -20,10 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from dnn_surgery.errors import ModelError
-from dnn_surgery.model.postprocess import Postprocess, detection_format, show_formats
+from dnn_surgery.model.postprocess import CANDIDATES, DETECTIONS, Postprocess, detection_format, show_formats
 
-# The most confident boxes compete, and the best of those that stay are given back. Frames with more are rare enough.
-CANDIDATES, DETECTIONS = 512, 100
 # Chains in real pictures are a handful of boxes long.
 STEPS = 32
 

@@ -15,10 +15,10 @@ from torch import nn
 from dnn_surgery.errors import ModelError
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.normalisation import PictureInput, example_picture, take_pictures
-from dnn_surgery.model.pictures import with_picture
+from dnn_surgery.model.pictures import with_picture, with_postprocess
 from dnn_surgery.model.postprocess import Postprocess
 from dnn_surgery.model.preprocess import Preprocess
-from dnn_surgery.model.stages import needs_stages, trace_with_stages, with_postprocess
+from dnn_surgery.model.stages import needs_stages, trace_with_stages
 from dnn_surgery.model.tracing import trace
 from dnn_surgery.model.weights import load_weights
 from dnn_surgery.model.zoo.entry import imagenet_labels, imagenet_picture

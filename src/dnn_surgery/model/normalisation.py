@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dnn_surgery.errors import ModelError
 from dnn_surgery.model.graph import Picture
+from dnn_surgery.model.pictures import example_pixels
 from dnn_surgery.model.preprocess import Preprocess
 
 # Of the pictures of ImageNet, RGB, for values from 0 to 1.
@@ -115,7 +115,5 @@ def take_pictures(
 
 
 def example_picture(picture: Picture) -> Tensor:
-    """A picture `[1, H, W, 3]` to trace and measure with: smooth gradients and some texture, the same everywhere."""
-    rows, columns = np.mgrid[: picture.height, : picture.width]
-    channels = (255 * rows // picture.height, 255 * columns // picture.width, (rows ^ columns) & 255)
-    return torch.from_numpy(np.stack(channels, axis=-1).astype(np.uint8)[None])
+    """:func:`dnn_surgery.model.pictures.example_pixels` as a tensor."""
+    return torch.from_numpy(example_pixels(picture))

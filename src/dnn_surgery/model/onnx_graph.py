@@ -16,34 +16,61 @@ import onnx_ir as ir
 
 from dnn_surgery.errors import ModelError
 from dnn_surgery.model import onnx_nodes as nodes
-from dnn_surgery.model.graph import Layer, ModelGraph, Tensor
+from dnn_surgery.model.graph import Layer, ModelGraph, Picture, Tensor
 from dnn_surgery.model.grouping import Operator, group
 from dnn_surgery.model.naming import take_name
+from dnn_surgery.model.onnx_open_sizes import read_sizes_where_used
 from dnn_surgery.model.onnx_program import OnnxProgram, weight_digest
 from dnn_surgery.model.onnx_reading import Shapes, infer_shapes, read_model
 from dnn_surgery.model.onnx_sizes import example_inputs, open_shape, tensor_sizes
+from dnn_surgery.model.onnx_stages import Stages, add_stages, stage_of
+from dnn_surgery.model.pictures import detects, example_pixels
+from dnn_surgery.model.postprocess import Postprocess
+from dnn_surgery.model.preprocess import Preprocess
 
 
-def load_onnx(path: str | Path, *, input_shapes: Shapes | None = None) -> ModelGraph:
+def load_onnx(
+    path: str | Path,
+    *,
+    input_shapes: Shapes | None = None,
+    preprocess: Preprocess | None = None,
+    postprocess: Postprocess | None = None,
+) -> ModelGraph:
     """The graph of an ``.onnx`` file.
 
     Args:
         path: the file.
         input_shapes: sizes for inputs whose sizes the file leaves open, as far as a user wants to fix them. A fixed
             size makes what is computed from sizes constant, and so cuts cheaper.
+        preprocess: makes the network's input from a picture.
+        postprocess: its task ``detect`` puts suppression at the end.
 
     Raises:
         ModelError: the file cannot be read (see :func:`dnn_surgery.model.onnx_reading.read_model`), draws random
-            numbers, or returns nothing that depends on its inputs.
+            numbers, returns nothing that depends on its inputs, or the stages do not fit it.
     """
     shapes = {name: tuple(int(size) for size in sizes) for name, sizes in (input_shapes or {}).items()}
     path = Path(path).absolute()
-    return _Builder(prepared(path, shapes), path, shapes).build()
+    return _Builder(path, shapes, Stages(preprocess, postprocess)).build()
 
 
-def prepared(path: Path, input_shapes: Shapes) -> ir.Model:
-    """The model that graph and parts are made from: as read, with the sizes of tensors of known shape as constants."""
+def prepared(path: Path, input_shapes: Shapes, stages: Stages) -> tuple[ir.Model, Picture | None]:
+    """The model that graph and parts are made from, and how a frame becomes its input where a stage says so.
+
+    It is as read, between its stages, with the sizes of tensors of known shape as constants, and the others read where
+    they are used.
+    """
     model = read_model(path, input_shapes=input_shapes)
+    picture = add_stages(model, stages, path)
+    if picture is not None or detects(stages.postprocess):
+        infer_shapes(model)
+    _fold_sizes(model)
+    if read_sizes_where_used(model):
+        infer_shapes(model)
+    return model, picture
+
+
+def _fold_sizes(model: ir.Model) -> None:
     folded = False
     for node in list(model.graph):
         shape = open_shape(node.inputs[0]) if node.op_type == "Shape" and node.inputs[0] is not None else None
@@ -58,7 +85,6 @@ def prepared(path: Path, input_shapes: Shapes) -> ir.Model:
         folded = True
     if folded:
         infer_shapes(model)
-    return model
 
 
 class _Builder:
@@ -67,8 +93,10 @@ class _Builder:
     `makers` are the things that make data: the inputs first, then the nodes in order; `number` is the place of each.
     """
 
-    def __init__(self, model: ir.Model, path: Path, input_shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.model, self.path, self.input_shapes = model, path, input_shapes
+    def __init__(self, path: Path, input_shapes: Mapping[str, tuple[int, ...]], stages: Stages) -> None:
+        self.model, self.picture = prepared(path, input_shapes, stages)
+        self.path, self.input_shapes, self.stages = path, input_shapes, stages
+        model = self.model
         self.name = path.stem
         self.notices: list[str] = []
         self.outputs = self._outputs()
@@ -79,6 +107,8 @@ class _Builder:
                 self.notices.append(f"no result of {self.name} needs its input {value.name!r}; it is left out")
         self.inputs = [value for value in model.graph.inputs if value in read]
         self.example = example_inputs(model.graph)
+        if self.picture is not None:
+            self.example[self.picture.tensor] = example_pixels(self.picture)
         self.maker: dict[ir.Value, int] = {value: index for index, value in enumerate(self.inputs)}
         for index, node in enumerate(self.roles.data, start=len(self.inputs)):
             self.maker.update((value, index) for value in node.outputs)
@@ -108,6 +138,7 @@ class _Builder:
             digests=self.digests,
             input_shapes=self.input_shapes,
             example={str(value.name): self.example[str(value.name)] for value in self.inputs},
+            stages=self.stages,
         )
         return ModelGraph(
             name=self.name,
@@ -116,6 +147,7 @@ class _Builder:
             inputs=tuple(str(value.name) for value in self.inputs),
             outputs=tuple(str(value.name) for value in self.outputs),
             program=program,
+            picture=self.picture,
             notices=tuple(self.notices),
         )
 
@@ -138,15 +170,20 @@ class _Builder:
             Operator(reads=(), size_bytes=self._bytes([value]), is_input=True, is_output=value in results)
             for value in self.inputs
         ]
-        for node in self.roles.data:
+        first: dict[str, int] = {}
+        for index, node in enumerate(self.roles.data, start=len(self.inputs)):
             read = [value for value in nodes.reads(node) if value in self.maker]
+            stage = stage_of(node)
             # A sequence, say, cannot travel, so who reads it stays with who made it.
             joined = {self.maker[value] for value in read if str(value.name) not in self.sizes}
+            if stage is not None:
+                joined.add(first.setdefault(stage, index))
             operators.append(
                 Operator(
                     reads=tuple(dict.fromkeys(self.maker[value] for value in read)),
                     size_bytes=self._bytes(node.outputs),
                     follows=nodes.is_follower(node),
+                    fixed=stage is not None,
                     is_output=any(value in results for value in node.outputs),
                     joined=tuple(sorted(joined)),
                 )
@@ -168,8 +205,9 @@ class _Builder:
                 names.append(str(self.inputs[inside[0]].name))
                 continue
             found = [self.roles.data[index - len(self.inputs)] for index in inside]
+            stage = next(filter(None, map(stage_of, found)), None)
             main = next((node for node in found if not nodes.is_follower(node)), found[0])
-            names.append(take_name(main.name or str(main.outputs[0].name), taken))
+            names.append(take_name(stage or main.name or str(main.outputs[0].name), taken))
         return names
 
     def _leaving(self, groups: Sequence[int]) -> dict[int, list[ir.Value]]:
@@ -203,7 +241,8 @@ class _Builder:
         )
 
     def _constants(self, own: Sequence[ir.Node]) -> tuple[list[ir.Node], list[ir.Value]]:
-        """The constant nodes (in order) and the initialisers that these nodes need."""
+        """The nodes that every part has (in order) and the initialisers that these nodes need."""
+        everywhere = self.roles.constant | self.roles.size
         found, weights = set[ir.Node](), dict[ir.Value, None]()
         queue = list(own)
         while queue:
@@ -211,7 +250,7 @@ class _Builder:
                 producer = value.producer()
                 if value.is_initializer():
                     weights[value] = None
-                elif producer in self.roles.constant and producer not in found:
+                elif producer in everywhere and producer not in found:
                     found.add(producer)
                     queue.append(producer)
         return [node for node in self.model.graph if node in found], list(weights)

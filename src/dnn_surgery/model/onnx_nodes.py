@@ -1,6 +1,7 @@
-"""The role of each node of an ONNX graph: constant or data. Only data is placed and sent.
+"""The role of each node of an ONNX graph: constant, size or data. Only data is placed and sent.
 
 constant: depends on initialisers alone; every part that reads it holds it, and the engine folds it.
+size: depends on the sizes alone of tensors that whoever reads it reads anyway; so every part computes it.
 data: everything else that an output needs. Control flow (If, Loop, Scan) is one node, and what its bodies capture from
 outside counts as its inputs.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from dnn_surgery.errors import ModelError
+from dnn_surgery.model.onnx_size_nodes import SizeNodes
 
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
@@ -41,10 +43,11 @@ _FOLLOWERS = frozenset(
 
 @dataclass(frozen=True)
 class Roles:
-    """`data` nodes in topological order; `constant` nodes are a set."""
+    """`data` nodes in topological order; `constant` and `size` nodes, which no part is without, are sets."""
 
     data: tuple[ir.Node, ...]
     constant: frozenset[ir.Node]
+    size: frozenset[ir.Node]
 
 
 def roles(graph: ir.Graph, outputs: list[ir.Value]) -> Roles:
@@ -55,7 +58,7 @@ def roles(graph: ir.Graph, outputs: list[ir.Value]) -> Roles:
     """
     needed = _needed(outputs)
     constant: set[ir.Node] = set()
-    data = []
+    data = list[ir.Node]()
     for node in graph:
         if node not in needed:
             continue
@@ -64,7 +67,14 @@ def roles(graph: ir.Graph, outputs: list[ir.Value]) -> Roles:
             constant.add(node)
         else:
             data.append(node)
-    return Roles(tuple(data), frozenset(constant))
+    size = _local_sizes(graph, data, outputs)
+    return Roles(tuple(node for node in data if node not in size), frozenset(constant), size)
+
+
+def _local_sizes(graph: ir.Graph, data: list[ir.Node], outputs: list[ir.Value]) -> frozenset[ir.Node]:
+    found = SizeNodes(graph)
+    others = {node: reads(node) for node in data if node not in found.nodes}
+    return frozenset(found.nodes.intersection(data) - found.travelling(outputs, others))
 
 
 def is_constant(value: ir.Value, constant: frozenset[ir.Node] | set[ir.Node]) -> bool:

@@ -12,9 +12,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from dnn_surgery.errors import ModelError
+from dnn_surgery.model.onnx_stages import NO_STAGES, Stages
 
 # Smaller tensors (shapes, scales) stay in the model file, where the engine can fold them.
 EXTERNAL_BYTES = 1024
+_PIECE_BYTES = 2**20
 MODEL_FILE, WEIGHTS_FILE = "model.onnx", "weights.bin"
 
 
@@ -23,8 +25,8 @@ class OnnxProgram:
     """An ONNX file; every tensor of the graph is a value of its, by the same name.
 
     `operators` is the digest of all operators, `digests` are the weights' by name. `input_shapes` are sizes that a
-    user fixed, `example` inputs to measure with. The weights are not kept in memory: engines copy what they run, so
-    :meth:`write` reads the file again.
+    user fixed, `stages` what was put around it, `example` inputs to measure with. The weights are not kept in memory:
+    engines copy what they run, so :meth:`write` reads the file again.
     """
 
     path: Path
@@ -32,6 +34,7 @@ class OnnxProgram:
     digests: Mapping[str, bytes]
     input_shapes: Mapping[str, tuple[int, ...]]
     example: Mapping[str, NDArray[Any]]
+    stages: Stages = NO_STAGES
     kind: str = "onnx"
 
     def operators_digest(self) -> bytes:
@@ -50,7 +53,7 @@ class OnnxProgram:
         """
         from dnn_surgery.model.onnx_graph import prepared
 
-        model = prepared(self.path, self.input_shapes)
+        model, _ = prepared(self.path, self.input_shapes, self.stages)
         for name, value in model.graph.initializers.items():
             if name in self.digests and weight_digest(value) != self.digests[name]:
                 raise ModelError(f"{self.path} has changed since it was loaded: load it again")
@@ -60,6 +63,7 @@ class OnnxProgram:
 def write_model(model: ir.Model, folder: Path) -> None:
     """Writes a model as every part of it is made from: `MODEL_FILE`, and its larger weights in `WEIGHTS_FILE`."""
     ir.save(model, folder / MODEL_FILE, external_data=WEIGHTS_FILE, size_threshold_bytes=EXTERNAL_BYTES)
+    release(model)
 
 
 def weight_digest(value: ir.Value) -> bytes:
@@ -68,5 +72,25 @@ def weight_digest(value: ir.Value) -> bytes:
     if tensor is None:
         raise ModelError(f"the weight {value.name!r} has no values")
     digest = hashlib.sha256(f"{value.name} {tensor.dtype.name} {tuple(tensor.shape)}".encode())
-    digest.update(tensor.tobytes())
+    if isinstance(tensor, ir.ExternalTensor):
+        _digest_file(digest, tensor)
+    else:
+        digest.update(tensor.tobytes())
     return digest.digest()
+
+
+def _digest_file(digest: hashlib._Hash, tensor: ir.ExternalTensor) -> None:
+    """Reads piece by piece: mapped or copied as a whole, a model's weights would count as this process's memory."""
+    left = tensor.length or tensor.nbytes
+    with Path(tensor.path).open("rb") as file:
+        file.seek(tensor.offset or 0)
+        while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
+            digest.update(piece)
+            left -= len(piece)
+
+
+def release(model: ir.Model) -> None:
+    """Gives up what was mapped of external data; it is mapped again where it is needed."""
+    for value in model.graph.initializers.values():
+        if isinstance(value.const_value, ir.ExternalTensor):
+            value.const_value.release()

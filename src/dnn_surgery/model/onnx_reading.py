@@ -6,6 +6,7 @@ file --read--> checked --functions inlined, constants lifted, names given--> mod
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,12 +16,16 @@ from onnx_ir.passes import common as passes
 
 from dnn_surgery.errors import ModelError
 from dnn_surgery.model.graph import near
+from dnn_surgery.model.onnx_size_names import merge_names
 
 # Operators that every ONNX Runtime brings beside the standard ones; whether it knows a certain one, it says itself.
 _RUNTIME_DOMAINS = ("com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "org.pytorch.aten")
 
 # Shape inference reads shapes, axes and the like, and reads them from the model alone.
 _INLINE_BYTES = 1024
+
+# What exporters call a size that they do not know is no name: two of these need not be equal.
+_A_NAME = re.compile(r"(?=.*[A-Za-z])(?!(?:unk|unknown|none|any|dim|dynamic)$)[\w.\-]+", re.IGNORECASE)
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -45,6 +50,7 @@ def read_model(path: Path, *, input_shapes: Shapes | None = None) -> ir.Model:
     except Exception as error:  # a file may be wrong in ways that only the passes notice
         raise ModelError(f"{path}: {first_line(error)}") from error
     _set_input_shapes(model, input_shapes or {}, path)
+    _name_open_sizes(model.graph)
     infer_shapes(model)
     return model
 
@@ -72,6 +78,7 @@ def infer_shapes(model: ir.Model) -> None:
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
     finally:
         logger.disabled = was_disabled
+    merge_names(model.graph)
 
 
 def _parse(path: Path) -> ir.Model:
@@ -130,6 +137,8 @@ def _check_external_data(model: ir.Model, path: Path) -> None:
             raise ModelError(f"{path}: external data of {tensor.name}: {first_line(error)}") from error
         if tensor.nbytes <= _INLINE_BYTES:
             value.const_value = ir.tensor(array.copy(), dtype=tensor.dtype, name=tensor.name)
+        del array
+        tensor.release()
 
 
 def _normalised(model: ir.Model) -> ir.Model:
@@ -158,4 +167,22 @@ def _set_input_shapes(model: ir.Model, shapes: Shapes, path: Path) -> None:
         )
         if not fits:
             raise ModelError(f"{path}: input {name!r} cannot have shape {list(sizes)}, the file says {stated}")
+        value.shape = ir.Shape(sizes)
+
+
+def _name_open_sizes(graph: ir.Graph) -> None:
+    """Gives every open size of the inputs a name, an own one where the file's is none."""
+    for value in graph.inputs:
+        if value.shape is None:
+            continue
+        stated = [None if isinstance(size, int) else size.value for size in value.shape]
+        sizes: list[int | str] = []
+        for place, size in enumerate(value.shape):
+            name = stated[place]
+            if isinstance(size, int) and size > 0:
+                sizes.append(size)
+            elif name is not None and _A_NAME.fullmatch(name) and stated.count(name) == 1:
+                sizes.append(name)
+            else:
+                sizes.append(f"{value.name}.{place}")
         value.shape = ir.Shape(sizes)

@@ -11,6 +11,10 @@ from dnn_surgery.errors import ModelError
 TASKS = ("classify", "detect", "none")
 DetectionFormat = Literal["boxes-first", "anchors-first"]
 
+# Where a graph suppresses itself, the most confident boxes compete, and the best of those that stay are given back.
+# Frames with more are rare enough.
+CANDIDATES, DETECTIONS = 512, 100
+
 
 @dataclass(frozen=True, slots=True)
 class Postprocess:

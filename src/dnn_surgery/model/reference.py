@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dnn_surgery.errors import ModelError, WeightsError
 from dnn_surgery.model.graph import ModelGraph
-from dnn_surgery.model.pictures import with_picture
+from dnn_surgery.model.pictures import detects, with_picture, with_postprocess
 from dnn_surgery.model.zoo import canonical_name
 from dnn_surgery.model.zoo import entry as zoo_entry
 
@@ -48,7 +48,7 @@ def load_model(
             was trained for other ones; it has no labels then.
         input_shapes: sizes for inputs that an ``.onnx`` file leaves open.
         preprocess: how a picture becomes the input of a factory's or a file's network; becomes part of the graph.
-        postprocess: what the outputs mean. For a PyTorch detector, confidence and suppression become part of the graph.
+        postprocess: what the outputs mean. A detector's confidence and suppression become part of the graph.
 
     Raises:
         ModelError: there is no such model, it is not trusted, it cannot be built or traced, or torch is missing.
@@ -56,9 +56,12 @@ def load_model(
     """
     suffix = Path(ref).suffix.lower()
     if suffix == ".onnx":
-        if preprocess is not None or postprocess is not None:
-            raise ModelError(f"{ref}: preprocess and postprocess are not put around ONNX files yet")
-        return _load_onnx(Path(ref), weights, classes, input_shapes)
+        if weights is not None:
+            raise WeightsError(f"{ref} brings its own weights; {weights} cannot be put into it")
+        if classes is not None:
+            raise ModelError(f"classes can be chosen for a model of the zoo, not for {ref}")
+        graph = _load_onnx(Path(ref), input_shapes, preprocess, postprocess)
+        return with_postprocess(with_picture(graph), postprocess, suppressed=detects(postprocess))
     if input_shapes:
         raise ModelError(f"input shapes can be chosen for an .onnx file, not for {ref}")
     if suffix in (".pth", ".safetensors", ".pt"):
@@ -83,21 +86,15 @@ def load_model(
         return load_factory(ref, weights, preprocess=preprocess, postprocess=postprocess)
     if preprocess is not None:
         raise ModelError(f"{ref} says itself how it reads pictures; preprocess is for models that do not")
-    from dnn_surgery.model.stages import with_postprocess
-
     return with_postprocess(_load_zoo(zoo_entry(ref), weights, classes), postprocess)
 
 
 def _load_onnx(
     path: Path,
-    weights: str | Path | None,
-    classes: int | None,
     input_shapes: Mapping[str, Sequence[int]] | None,
+    preprocess: Preprocess | None,
+    postprocess: Postprocess | None,
 ) -> ModelGraph:
-    if weights is not None:
-        raise WeightsError(f"{path} brings its own weights; {weights} cannot be put into it")
-    if classes is not None:
-        raise ModelError(f"classes can be chosen for a model of the zoo, not for {path}")
     try:
         from dnn_surgery.model.onnx_graph import load_onnx
     except ImportError as error:
@@ -105,7 +102,7 @@ def _load_onnx(
             "ONNX models need onnx and a runtime: pip install dnn-surgery[onnx-cpu], or dnn-surgery[onnx] beside the "
             "onnxruntime wheel of your device"
         ) from error
-    return with_picture(load_onnx(path, input_shapes=input_shapes))
+    return load_onnx(path, input_shapes=input_shapes, preprocess=preprocess, postprocess=postprocess)
 
 
 def _load_zoo(found: ZooEntry, weights: str | Path | None, classes: int | None) -> ModelGraph:
@@ -148,7 +145,7 @@ def _fill(module: nn.Module, found: ZooEntry, weights: str | Path | None, classe
 def _load_exported(
     path: Path, weights: str | Path | None, preprocess: Preprocess | None, postprocess: Postprocess | None
 ) -> ModelGraph:
-    from dnn_surgery.model.stages import needs_stages, with_postprocess
+    from dnn_surgery.model.stages import needs_stages
     from dnn_surgery.model.tracing import from_exported
 
     if weights is not None:

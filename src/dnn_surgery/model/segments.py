@@ -7,6 +7,7 @@ segments and a down-closed part of the next one.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dnn_surgery.model.graph import ModelGraph
@@ -16,23 +17,32 @@ from dnn_surgery.model.graph import ModelGraph
 class Segment:
     """Layers in topological order; the last one is a bottleneck vertex, except where the model ends in several.
 
-    `inputs` are the tensors that are read here and made before; `outputs` those that are made here and read after, or
-    are results of the model.
+    `boundary` is all that is made before and read here or later; `inputs` are those of it that are read here;
+    `outputs` are what is made here and read later, or is a result of the model.
     """
 
     layers: tuple[str, ...]
+    boundary: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
 
-def segments(graph: ModelGraph) -> tuple[Segment, ...]:
-    """All layers but the inputs', which nothing has to run, as segments in order."""
+def segments(graph: ModelGraph, *, aside: Collection[str] = ()) -> tuple[Segment, ...]:
+    """All layers but the inputs', which nothing has to run, as segments in order.
+
+    Layers `aside` are not asked for: they run in the segment that they stand in, whether or not others need them.
+    """
     working = [layer.name for layer in graph.layers if layer.inputs]
-    ends = _ends(graph, working)
+    ends = _ends(graph, working, set(aside))
     starts = [0, *(end + 1 for end in ends)]
     if starts[-1] < len(working):
         ends.append(len(working) - 1)
     return tuple(_segment(graph, working[start : end + 1]) for start, end in zip(starts, ends, strict=False))
+
+
+def joined(graph: ModelGraph, neighbours: Sequence[Segment]) -> Segment:
+    """Segments that follow each other as one."""
+    return _segment(graph, [name for segment in neighbours for name in segment.layers])
 
 
 def bottleneck_cuts(graph: ModelGraph) -> tuple[tuple[str, ...], ...]:
@@ -45,7 +55,7 @@ def bottleneck_cuts(graph: ModelGraph) -> tuple[tuple[str, ...], ...]:
     return tuple(cuts)
 
 
-def _ends(graph: ModelGraph, working: list[str]) -> list[int]:
+def _ends(graph: ModelGraph, working: list[str], aside: Collection[str]) -> list[int]:
     """Places in the topological order of the layers that need all before them and are needed by all after them."""
     number = {name: index for index, name in enumerate(working)}
     parents = [
@@ -60,17 +70,27 @@ def _ends(graph: ModelGraph, working: list[str]) -> list[int]:
     for index in reversed(range(len(working))):
         for parent in parents[index]:
             needed_by[parent] |= needed_by[index] | (1 << index)
-    return [
-        index
-        for index in range(len(working))
-        if needs[index].bit_count() == index and needed_by[index].bit_count() == len(working) - 1 - index
-    ]
+    counted = sum(1 << index for index, name in enumerate(working) if name not in aside)
+    ends = []
+    for index, name in enumerate(working):
+        before = counted & ((1 << index) - 1)
+        after = counted >> (index + 1) << (index + 1)
+        if name not in aside and needs[index] & before == before and needed_by[index] & after == after:
+            ends.append(index)
+    return ends
 
 
 def _segment(graph: ModelGraph, layers: list[str]) -> Segment:
     inside = set(layers)
+    before = next(place for place, layer in enumerate(graph.layers) if layer.name in inside)
+    boundary = graph.boundary([layer.name for layer in graph.layers[:before]])
+    reads = dict.fromkeys(tensor for name in layers for tensor in graph.layer[name].inputs)
     made = [tensor for name in layers for tensor in graph.layer[name].outputs]
-    read = dict.fromkeys(tensor for name in layers for tensor in graph.layer[name].inputs if tensor not in made)
-    leaving = {tensor for layer in graph.layers if layer.name not in inside for tensor in layer.inputs}
-    leaving.update(graph.outputs)
-    return Segment(tuple(layers), tuple(read), tuple(tensor for tensor in made if tensor in leaving))
+    later = {tensor for layer in graph.layers[before + len(layers) :] for tensor in layer.inputs}
+    later.update(graph.outputs)
+    return Segment(
+        layers=tuple(layers),
+        boundary=boundary,
+        inputs=tuple(tensor for tensor in reads if tensor in boundary),
+        outputs=tuple(tensor for tensor in made if tensor in later),
+    )

@@ -6,7 +6,6 @@ picture --input: Preprocess--> network --detections: suppression--> [N, detectio
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,15 +15,15 @@ from dnn_surgery.errors import ModelError
 from dnn_surgery.model.detections import Detections
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.normalisation import PreprocessStage, example_picture, take_pictures
-from dnn_surgery.model.pictures import with_picture
-from dnn_surgery.model.postprocess import Postprocess, detection_format, show_formats
+from dnn_surgery.model.pictures import detects, with_picture, with_postprocess
+from dnn_surgery.model.postprocess import Postprocess
 from dnn_surgery.model.preprocess import Preprocess
 from dnn_surgery.model.tracing import Examples, trace
 
 
 def needs_stages(preprocess: Preprocess | None, postprocess: Postprocess | None) -> bool:
     """Whether anything is to be put before or after the module."""
-    return preprocess is not None or (postprocess is not None and postprocess.task == "detect")
+    return preprocess is not None or detects(postprocess)
 
 
 def trace_with_stages(
@@ -50,7 +49,7 @@ def trace_with_stages(
         ModelError: the module has several inputs, reads pictures already, cannot be traced, or makes no boxes.
     """
     example = _only_tensor(example_inputs, name)
-    detect = postprocess is not None and postprocess.task == "detect"
+    detect = detects(postprocess)
     names = _free(module, "input"), _free(module, "detections")
     layers = {names[1]: (names[1],)} if detect else {}
     stage, picture = None, None
@@ -71,21 +70,6 @@ def trace_with_stages(
             raise
         raise ModelError(f"{error} (tried with a picture of {picture.height} x {picture.width})") from error
     return with_picture(with_postprocess(graph, postprocess, suppressed=detect))
-
-
-def with_postprocess(graph: ModelGraph, postprocess: Postprocess | None, *, suppressed: bool = False) -> ModelGraph:
-    """The graph that says what its outputs mean.
-
-    Raises:
-        ModelError: boxes are asked for that the graph does not make.
-    """
-    if postprocess is None:
-        return graph
-    shapes = [graph.tensors[name].shape for name in graph.outputs]
-    if postprocess.task == "detect" and not suppressed and not any(map(detection_format, shapes)):
-        made = ", ".join(str(list(shape)) for shape in shapes)
-        raise ModelError(f"postprocess: task detect needs an output {show_formats()}, {graph.name} makes {made}")
-    return replace(graph, postprocess=replace(postprocess, suppressed=suppressed))
 
 
 def _free(module: nn.Module, name: str) -> str:

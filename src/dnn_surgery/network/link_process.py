@@ -6,6 +6,7 @@ its input does, which is also what happens when the process that started it dies
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -39,8 +40,17 @@ def _serve() -> None:
 
 def _obey(link: LinkThread, command: dict[str, Any]) -> dict[str, Any]:
     name = command.pop("command")
+    if name == "state":
+        return dataclasses.asdict(link.state())
+    acts = {
+        "set_rate": link.set_rate,
+        "cut": link.cut,
+        "restore": link.restore,
+        "stall": link.stall,
+        "resume": link.resume,
+    }
     try:
-        {"set_rate": link.set_rate, "cut": link.cut, "restore": link.restore}[name](**command)
+        acts[name](**command)
     except errors.SurgeryError as error:
         return _failure(error)
     return {}

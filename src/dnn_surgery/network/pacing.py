@@ -9,6 +9,9 @@ nothing ever leaves faster than the rate; a caller that comes late while the pac
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 from dnn_surgery.errors import InputError
 
@@ -20,6 +23,33 @@ AHEAD_S = 0.008
 
 _SMALLEST_CHUNK_BYTES = 64
 _LARGEST_CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How much may wait for its turn before nothing more is read: so many bytes, or what leaves in so many seconds."""
+
+    size_bytes: float | None = None
+    length_s: float | None = None
+
+
+class Sender(Protocol):
+    """What decides when bytes leave: a rate (:class:`Pacer`) or a trace."""
+
+    @property
+    def rate_bps(self) -> float:
+        """Bits per second at most."""
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The most bytes to read in one piece."""
+
+    def spread(self, size_bytes: int, now_s: float) -> Iterator[tuple[int, float]]:
+        """Sends `size_bytes` in pieces that leave within a few milliseconds; the size of each, and when its last byte
+        has left."""
+
+    def room_at(self, queue: Queue) -> float:
+        """The time at which no more than `queue` still waits."""
 
 
 class Pacer:
@@ -49,6 +79,16 @@ class Pacer:
         """Sends `size_bytes`; returns the time in seconds at which their last byte has left."""
         self._free_s = max(now_s, self._free_s) + size_bytes * 8 / self._rate_bps
         return self._free_s
+
+    def spread(self, size_bytes: int, now_s: float) -> Iterator[tuple[int, float]]:
+        """See :class:`Sender`: one piece."""
+        yield size_bytes, self.send(size_bytes, now_s)
+
+    def room_at(self, queue: Queue) -> float:
+        """See :class:`Sender`."""
+        if queue.size_bytes is not None:
+            return self._free_s - queue.size_bytes * 8 / self._rate_bps
+        return self._free_s - (queue.length_s or 0.0)
 
 
 def checked_rate(rate_bps: float) -> float:

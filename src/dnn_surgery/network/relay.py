@@ -3,8 +3,9 @@
     client --[1] read a chunk--> pacer: when has it left? --[2] in flight, delay--> [3] written --> target
     client <-- the same over the other pacer, which all connections share too <-- target
 
-A chunk is read only when its pacer is about to fall idle [1], and while too much is in flight nothing is read at all
-[2]: a sender that is faster than the link is stopped by its own full socket, as on a real link.
+A chunk is read only when its pacer's queue has room, by default when it is about to fall idle [1], and while too much
+is in flight nothing is read at all [2]: a sender that is faster than the link is stopped by its own full socket, as on
+a real link. While the gate is shut nothing moves, in any of the three places.
 """
 
 from __future__ import annotations
@@ -15,28 +16,50 @@ import contextlib
 import functools
 import socket
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from dnn_surgery.network.pacing import AHEAD_S, Pacer
+from dnn_surgery.network.pacing import AHEAD_S, Queue, Sender
 
 _CONNECT_TIMEOUT_S = 5.0
 _ACCEPT_RETRY_S = 0.05  # accepting fails while the process has no descriptor left: try again, do not spin
 _SLACK_BYTES = 256 * 1024  # in flight beside what the delay itself needs
 _UNLIMITED_FLIGHT_BYTES = 16 * 1024 * 1024
+_LEAST_KERNEL_BYTES = 8 * 1024  # what a socket holds unread where the queue is to be the lane's own
 _CHUNK_COST_BYTES = 128  # what a chunk costs beside its bytes, so that many tiny ones are bounded too
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lane:
-    """One direction of a link: its pacer, and the seconds a byte travels once it has left."""
+    """One direction of a link: its pacer, the seconds a byte travels once it has left, and what may wait before that.
 
-    pacer: Pacer
+    Without a `queue` a little is read ahead, and what the sockets hold unread comes on top. `gate`, one for both
+    directions, is shut while nothing moves. `delivered_bytes` counts what has arrived.
+    """
+
+    pacer: Sender
     delay_s: float
+    gate: asyncio.Event
+    queue: Queue | None = None
+    delivered_bytes: int = field(default=0, init=False)
 
     @property
     def flight_bytes(self) -> float:
-        """The most bytes a connection may have in flight: what rate times delay holds, and some slack."""
-        return min(self.pacer.rate_bps * (self.delay_s + AHEAD_S) / 8, _UNLIMITED_FLIGHT_BYTES) + _SLACK_BYTES
+        """The most bytes a connection may hold: its queue, what rate times delay holds, and some slack."""
+        queue = self.queue or Queue()
+        waiting_s = max(queue.length_s or 0.0, AHEAD_S)
+        flying_bytes = min(self.pacer.rate_bps * (self.delay_s + waiting_s) / 8, _UNLIMITED_FLIGHT_BYTES)
+        return flying_bytes + (queue.size_bytes or 0.0) + _SLACK_BYTES
+
+    def room_at(self) -> float:
+        """When the next chunk is to be read: early enough that the pacer does not fall idle."""
+        idle_soon_s = self.pacer.room_at(Queue(length_s=AHEAD_S))
+        return idle_soon_s if self.queue is None else min(idle_soon_s, self.pacer.room_at(self.queue))
+
+    def keep_queue_here(self, connection: socket.socket) -> None:
+        """Has the socket hold little unread, where the lane has a queue of its own. Before it is connected."""
+        if self.queue is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LEAST_KERNEL_BYTES)
 
 
 class Relay:
@@ -45,12 +68,20 @@ class Relay:
     A target that cannot be reached, or that closes, closes the client's connection; the next one is connected anew.
     """
 
-    def __init__(self, target: tuple[str, int], *, up: Lane, down: Lane) -> None:
+    def __init__(
+        self, target: tuple[str, int], *, up: Lane, down: Lane, on_connection: Callable[[], None] = lambda: None
+    ) -> None:
         self._target = target
         self._up = up
         self._down = down
+        self._on_connection = on_connection
         self._listener: socket.socket | None = None
         self._connections: set[asyncio.Task[None]] = set()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
 
     def start(self, listener: socket.socket) -> None:
         """Begins to accept; from then on the relay owns the socket. To be called in the event loop."""
@@ -82,6 +113,7 @@ class Relay:
             return
         # Until the target has closed in good order, closing means a reset: the other side notices at once.
         _reset_on_close(client, True)
+        self._on_connection()
         task = loop.create_task(self._carry(client))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
@@ -91,8 +123,9 @@ class Relay:
         with client:
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._up.gate.wait()
             try:
-                target = await _connect(self._target)
+                target = await _connect(self._target, self._down)
             except OSError:
                 return
             _reset_on_close(target, True)
@@ -124,9 +157,11 @@ async def _pump(source: socket.socket, sink: socket.socket, lane: Lane) -> None:
         while True:
             due_s, chunk = await flight.first()
             await asyncio.sleep(due_s - loop.time())
+            await lane.gate.wait()
             if not chunk:
                 break
             await loop.sock_sendall(sink, chunk)  # [3]
+            lane.delivered_bytes += len(chunk)
             flight.land()
         if flight.failure is not None:
             raise flight.failure
@@ -140,14 +175,17 @@ async def _read(source: socket.socket, lane: Lane, flight: _Flight) -> None:
     chunk = b"start"
     while chunk:
         await flight.below(lane)  # [2]
+        await lane.gate.wait()
         try:
             chunk = await loop.sock_recv(source, lane.pacer.chunk_bytes)
         except OSError as error:
             flight.failure = error
             chunk = b""
-        left_s = lane.pacer.send(len(chunk), loop.time())
-        flight.launch(left_s + lane.delay_s, chunk)
-        await asyncio.sleep(left_s - AHEAD_S - loop.time())  # [1]
+        sent_bytes = 0
+        for size_bytes, left_s in lane.pacer.spread(len(chunk), loop.time()):
+            flight.launch(left_s + lane.delay_s, chunk[sent_bytes : sent_bytes + size_bytes])
+            sent_bytes += size_bytes
+        await asyncio.sleep(lane.room_at() - loop.time())  # [1]
 
 
 class _Flight:
@@ -184,7 +222,7 @@ class _Flight:
             await self._landed.wait()
 
 
-async def _connect(address: tuple[str, int]) -> socket.socket:
+async def _connect(address: tuple[str, int], lane: Lane) -> socket.socket:
     """A non-blocking connection.
 
     Raises:
@@ -195,6 +233,7 @@ async def _connect(address: tuple[str, int]) -> socket.socket:
     for family, kind, protocol, _, place in await loop.getaddrinfo(*address, type=socket.SOCK_STREAM):
         connection = socket.socket(family, kind, protocol)
         connection.setblocking(False)
+        lane.keep_queue_here(connection)
         attempt = loop.create_task(loop.sock_connect(connection, place))
         try:
             # Not asyncio.wait_for: before Python 3.12 it forgets a cancellation that comes as the attempt succeeds.

@@ -7,10 +7,10 @@ congestion control, which hold back the first transfers of a real connection, do
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,9 +19,10 @@ import dnn_surgery
 from dnn_surgery import errors
 from dnn_surgery.errors import InputError, NetworkError
 from dnn_surgery.network.addresses import join_address, split_address
-from dnn_surgery.network.pacing import checked_rate
+from dnn_surgery.network.link_thread import LinkState, LinkThread
+from dnn_surgery.network.windows import Window
 
-__all__ = ["ShapedLink", "join_address", "split_address"]
+__all__ = ["LinkState", "ShapedLink", "join_address", "split_address"]
 
 _END_TIMEOUT_S = 10.0
 
@@ -34,11 +35,24 @@ class ShapedLink:
     after it has left, in each direction: an RTT of twice that. When the target goes away, so does the client's
     connection; the target may come back. `listen` with port 0 takes a free port.
 
+    Its clock starts with the first connection, at `start_at_s`; by it go traces, outages and stalls.
+
     It works in a process of its own: in this one, whoever holds Python's lock for some milliseconds would hold up the
     link as well. The process ends with the context, or with this process.
 
+    Args:
+        target: ``host:port`` that it carries connections to. listen: where clients connect.
+        up_bps: and `down_bps`: bits per second. delay_s: seconds each way.
+        trace: a file (see :mod:`dnn_surgery.network.traces`) that says the rate up instead of `up_bps`. down_trace:
+            likewise for the way back.
+        queue_bytes: how many bytes of each direction may wait here before the sender is stopped, or `queue_s`, what
+            leaves in so many seconds. By default little waits here, and what the system's sockets hold on top.
+        outages: (begin, length) in seconds: connections are dropped and refused.
+        stalls: (begin, length) in seconds: nothing moves, connections stay open.
+        start_at_s: what the clock shows when it starts.
+
     Raises:
-        InputError: an address, rate or delay makes no sense.
+        InputError: an address, rate, delay, trace or window makes no sense.
         AddressError: when entered, if `listen` cannot be listened on.
     """
 
@@ -46,25 +60,35 @@ class ShapedLink:
         self,
         target: str = "127.0.0.1:50051",
         *,
-        up_bps: float,
+        up_bps: float | None = None,
         down_bps: float | None = None,
         delay_s: float = 0.0,
         listen: str = "127.0.0.1:0",
+        trace: str | Path | None = None,
+        down_trace: str | Path | None = None,
+        queue_bytes: float | None = None,
+        queue_s: float | None = None,
+        outages: Sequence[Window] = (),
+        stalls: Sequence[Window] = (),
+        start_at_s: float = 0.0,
     ) -> None:
-        checked_rate(up_bps)
-        checked_rate(math.inf if down_bps is None else down_bps)
-        if not 0 <= delay_s < math.inf:
-            raise InputError(f"the delay of a link must be zero or more seconds, got {delay_s}")
-        self._options = {
+        self._options: dict[str, Any] = {
             "target": join_address(*split_address(target)),
             "listen": join_address(*split_address(listen)),
             "up_bps": up_bps,
             "down_bps": down_bps,
             "delay_s": delay_s,
+            "trace": None if trace is None else str(Path(trace).resolve()),
+            "down_trace": None if down_trace is None else str(Path(down_trace).resolve()),
+            "queue_bytes": queue_bytes,
+            "queue_s": queue_s,
+            "outages": list(outages),
+            "stalls": list(stalls),
+            "start_at_s": start_at_s,
         }
+        LinkThread(**self._options)  # checks them; it opens nothing until it is entered
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()  # one command and its answer at a time
-        self._is_cut = False
 
     @property
     def address(self) -> str:
@@ -73,8 +97,8 @@ class ShapedLink:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the link is cut now."""
-        return self._is_cut
+        """Whether the link is cut now; a link that is not open is not."""
+        return self._process is not None and self.state().is_cut
 
     def __enter__(self) -> ShapedLink:
         if self._process is not None:
@@ -109,7 +133,6 @@ class ShapedLink:
     def cut(self) -> None:
         """Drops all connections, with what they have in flight, and refuses new ones until :meth:`restore`."""
         self._ask({"command": "cut"})
-        self._is_cut = True
 
     def restore(self) -> None:
         """Accepts connections again, at the same address.
@@ -118,7 +141,18 @@ class ShapedLink:
             AddressError: another program has taken the port meanwhile.
         """
         self._ask({"command": "restore"})
-        self._is_cut = False
+
+    def stall(self) -> None:
+        """Nothing moves until :meth:`resume`, in either direction, while connections stay open and new ones open."""
+        self._ask({"command": "stall"})
+
+    def resume(self) -> None:
+        """Ends a stall: what was held up arrives."""
+        self._ask({"command": "resume"})
+
+    def state(self) -> LinkState:
+        """How it is now."""
+        return LinkState(**self._ask({"command": "state"}))
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         """Sends the process one command and returns its answer.
@@ -147,7 +181,6 @@ class ShapedLink:
     def _end(self) -> None:
         with self._lock:
             process, self._process = self._process, None
-        self._is_cut = False
         if process is None:
             return
         with process:  # closes the pipes, and waits

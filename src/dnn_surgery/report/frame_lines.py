@@ -57,7 +57,7 @@ class FrameLines:
     def result(self, result: FrameResult) -> None:
         """Prints one result."""
         self._results.append(result)
-        print(json.dumps(_finite(self._record(result))) if self.as_json else self._line(result), flush=True)
+        print(json.dumps(self.record(result)) if self.as_json else self._line(result), flush=True)
 
     def summary(self) -> None:
         """Prints how the run went, for people."""
@@ -97,6 +97,11 @@ class FrameLines:
 
     def _shapes(self, result: FrameResult) -> str:
         return ", ".join(f"{name} {list(array.shape)}" for name, array in result.outputs.items())
+
+    def record(self, result: FrameResult) -> dict[str, Any]:
+        """One result as JSON has it."""
+        finite: dict[str, Any] = _finite(self._record(result))
+        return finite
 
     def _record(self, result: FrameResult) -> dict[str, Any]:
         record: dict[str, Any] = {"index": result.index, "frame": result.name}
