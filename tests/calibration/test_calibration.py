@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,18 @@ def test_frames_that_codecs_were_learnt_from_prove_nothing(
     assert Calibration(frames[:20]).frames == frames[:20]
     with pytest.raises(InputError, match="there are none"):
         list(learn(engine, [], tensors))
+
+
+def test_a_codec_of_the_profile_that_is_not_known_here_is_not_tried(
+    engine: Engine, frames: list[dict[str, Array]], costs: Profile
+) -> None:
+    calibration = Calibration(frames, 0.9)
+    measured = calibration.measured(engine, costs)
+    strange = replace(measured.codecs[0], codec="klt-0123456789abcdef", mean_bytes=1.0)
+    problem = calibration.problem(replace(measured, codecs=(*measured.codecs, strange)), costs)
+    names = {way.name for layer in problem.layers for tensor in layer.outputs for way in tensor.ways}
+    assert "int8c+zstd" in names
+    assert strange.codec not in names
 
 
 def test_too_few_frames_are_said(frames: list[dict[str, Array]]) -> None:

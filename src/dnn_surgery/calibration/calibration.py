@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from dnn_surgery import codecs
 from dnn_surgery.calibration.agreement import Agreement, frames_needed
 from dnn_surgery.calibration.answers import answer_of
 from dnn_surgery.calibration.candidates import boundary_tensors, candidates, transforms, with_measured
@@ -77,8 +78,9 @@ class Calibration:
         return with_measured(profile, engine, list(itertools.islice(self.frames, 0, None, step)), ways)
 
     def problem(self, edge: Profile, cloud: Profile, edge_slowdown: float = 1.0) -> Problem:
-        """The problem of two profiles with the codecs that this accuracy admits to be tried."""
-        admitted = None if self.accuracy is None else {one.codec for one in edge.codecs}
+        """The problem of two profiles with the codecs that this accuracy admits to be tried, of those known here: a
+        profile may name a learnt codec whose file was not given."""
+        admitted = None if self.accuracy is None else {one.codec for one in edge.codecs if codecs.is_known(one.codec)}
         return Problem.from_profiles(edge, cloud, edge_slowdown, codecs=admitted)
 
     def verifier(self, engine: Engine) -> Verifier:
@@ -118,13 +120,19 @@ class Calibration:
             problem = problem.without(failed.plan)
         return problem, guarded
 
-    def frontier(self, engine: Engine, problem: Problem, envelope: Envelope | None = None) -> GuardedFrontier:
-        """Every plan that a controller may choose anywhere in the envelope, proved; see :func:`guarded_frontier`."""
+    def frontier(
+        self, engine: Engine, problem: Problem, envelope: Envelope | None = None, *, max_verifications: int = 60
+    ) -> GuardedFrontier:
+        """Every plan that a controller may choose anywhere in the envelope, proved; see :func:`guarded_frontier`.
+
+        Each verification that passes runs head and tail on all frames, once for ever; most that fail take a few frames.
+        """
         return guarded_frontier(
             problem,
             self.verifier(engine),
             accuracy=self.accuracy,
             envelope=envelope or Envelope(),
+            max_verifications=max_verifications,
             progress=lambda done, total: self.report(f"verified {done} of {total} plans"),
         )
 

@@ -20,7 +20,7 @@ from dnn_surgery.codecs.streams import StreamCodec
 from dnn_surgery.codecs.zstd import SUFFIX, Zstd
 from dnn_surgery.errors import CodecError
 
-__all__ = ["Array", "Codec", "Payload", "Shape", "decode", "encode", "get", "register", "registered"]
+__all__ = ["Array", "Codec", "Payload", "Shape", "decode", "encode", "get", "is_known", "register", "registered"]
 
 _FIXED: dict[str, Codec] = {codec.id: codec for codec in (Raw(), Fp16(), Zstd(Raw()), Png(), WebpLossless())}
 _FAMILIES: tuple[Callable[[str], Codec | None], ...] = (parse_integers, parse_jpeg, parse_webp)
@@ -38,13 +38,26 @@ def registered() -> tuple[Codec, ...]:
     return tuple(_registered.values())
 
 
-@lru_cache(maxsize=256)
+def is_known(codec_id: str) -> bool:
+    """Whether there is a codec of that id in this process."""
+    try:
+        get(codec_id)
+    except CodecError:
+        return False
+    return True
+
+
 def get(codec_id: str) -> Codec:
     """The codec of that id.
 
     Raises:
         CodecError: there is none.
     """
+    return _registered.get(codec_id) or _built_in(codec_id)
+
+
+@lru_cache(maxsize=256)
+def _built_in(codec_id: str) -> Codec:
     if found := _find(codec_id):
         return found
     if codec_id.endswith(SUFFIX):
@@ -59,8 +72,6 @@ def get(codec_id: str) -> Codec:
 def _find(codec_id: str) -> Codec | None:
     if codec_id in _FIXED:
         return _FIXED[codec_id]
-    if codec_id in _registered:
-        return _registered[codec_id]
     return next((codec for parse in _FAMILIES if (codec := parse(codec_id))), None)
 
 
