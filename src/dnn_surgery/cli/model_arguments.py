@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from dnn_surgery.model.preprocess import Preprocess
 
 MODEL_HELP = (
-    "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; or package.module:factory"
+    "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; model.bundle; "
+    "or package.module:factory"
 )
 
 
@@ -50,7 +51,12 @@ def add_model_arguments(
     parser.add_argument(
         "--codec", action="append", metavar="FILE", help="a learnt codec (.klt); may be given several times"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: the engine's)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads within an operator (default: those of a given profile, else the engine's)",
+    )
 
 
 def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:
@@ -105,7 +111,6 @@ def load_graph(arguments: argparse.Namespace) -> ModelGraph:
     Raises:
         InputError: no model is named.
         ModelError: it cannot be loaded.
-        CodecError: a learnt codec cannot be.
     """
     from dnn_surgery.model.reference import load_model
 

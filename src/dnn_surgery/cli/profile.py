@@ -1,5 +1,7 @@
 """Measure what a model costs on this device, and write it to a profile file.
 
+The process stays on as many processors as the engine has threads, the idlest ones (--no-pin: anywhere). Where the
+machine had other work to do meanwhile, the file says so, and so does every plan made from it.
 Plan with two of them: dnn-surgery plan --edge pi.json --cloud server.json --bandwidth 5.85Mbit/s
 With --codecs the codecs of the tensors that may cross a cut are measured on frames of your own; --learn FOLDER first
 learns codecs from them, to be given to `serve` and `run` with --codec.
@@ -26,6 +28,8 @@ Result = TypeVar("Result")
 
 EXAMPLE = "dnn-surgery profile resnet18 -o pi.json"
 
+DEFAULT_REPEATS = 15
+
 # What is acted on here, and what is the business of `run` and `serve`.
 _SUPPORTED = (*MODEL_KEYS, "server", "profiles", "sources", "plan", "link", "overload", "output")
 
@@ -38,8 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     add_codec_arguments(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write the profile (default: stdout)")
-    parser.add_argument("--repeats", type=int, default=15, metavar="N", help="measured rounds (default 15)")
+    parser.add_argument(
+        "--repeats", type=int, default=DEFAULT_REPEATS, metavar="N", help="measured rounds (default 15)"
+    )
     parser.add_argument("--verify", action="store_true", help="predicted against measured seconds of every cut")
+    parser.add_argument("--no-pin", action="store_true", help="do not stay on as many processors as there are threads")
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
     parser.add_argument("--json", action="store_true", help="no table: the profile (or the comparison) on stdout")
 
@@ -47,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measures and writes."""
     from dnn_surgery.cli.model_arguments import build_engine, fill_from_configuration, load_graph
-    from dnn_surgery.cli.profile_codecs import check_codec_arguments, learn_codecs, measured
+    from dnn_surgery.cli.profile_codecs import check_codec_arguments, learn_codecs, with_codecs
 
     if arguments.config is not None:
         fill_from_configuration(arguments).check_supported(_SUPPORTED, "profile")
@@ -62,27 +69,36 @@ def run(arguments: argparse.Namespace) -> int:
 
         verification = _with_bar(
             f"verifying {graph.name}",
-            lambda progress: verify(engine, repeats=arguments.repeats, progress=progress),
+            lambda progress: verify(engine, repeats=arguments.repeats, progress=progress, pin=not arguments.no_pin),
         )
+        _say_busy(verification.profile)
         if arguments.output:
             calibrated(verification.profile, verification.times).save(arguments.output)
         _show_verification(verification, as_json=arguments.json)
         return 0
-    found = _measured(engine, arguments.repeats)
+    found = measured(engine, repeats=arguments.repeats, pin=not arguments.no_pin)
     if arguments.calibration is not None:
-        found = measured(engine, found, arguments, _with_bar)
+        found = with_codecs(engine, found, arguments, _with_bar)
     _show_profile(found, arguments)
     return 0
 
 
-def _measured(engine: Engine, repeats: int) -> Profile:
+def _say_busy(measured: Profile) -> None:
+    if measured.busy is not None:
+        print(f"dnn-surgery: notice: this machine was busy meanwhile: {measured.busy.text}", file=sys.stderr)
+
+
+def measured(engine: Engine, *, repeats: int = DEFAULT_REPEATS, pin: bool = True) -> Profile:
+    """Profiles the engine's model, under a bar on stderr, and says if the machine was busy meanwhile."""
     from dnn_surgery.profiling.measure import profile
 
     name = engine.graph.name
-    return _with_bar(
+    found = _with_bar(
         f"profiling {name}",
-        lambda progress: profile(engine.graph, engine=engine, repeats=repeats, progress=progress),
+        lambda progress: profile(engine.graph, engine=engine, repeats=repeats, progress=progress, pin=pin),
     )
+    _say_busy(found)
+    return found
 
 
 def _with_bar(title: str, work: Callable[[Callable[[int, int], None]], Result]) -> Result:

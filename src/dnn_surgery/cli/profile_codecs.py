@@ -85,7 +85,7 @@ def learn_codecs(engine: Engine, arguments: argparse.Namespace, bar: Bar[None]) 
     print(f"dnn-surgery: learnt {written} from {len(frames)} frames, written to {folder}", file=sys.stderr)
 
 
-def measured(engine: Engine, profile: Profile, arguments: argparse.Namespace, bar: Bar[Profile]) -> Profile:
+def with_codecs(engine: Engine, profile: Profile, arguments: argparse.Namespace, bar: Bar[Profile]) -> Profile:
     """The profile with what the named codecs make of the tensors that may cross a cut.
 
     Raises:

@@ -126,6 +126,8 @@ def connect(
         else:
             edge_profile = calibration.measured(engine, edge_profile)
             problem = calibration.problem(edge_profile, cloud_profile, slowdown)
+        for notice in problem.notices:
+            report(f"notice: {notice}")
         if link is None:
             report("probing the link")
             estimate = estimate_link(client.probe, max_bytes=LARGEST_PROBE_BYTES)
