@@ -168,7 +168,7 @@ def test_a_picture_that_is_no_picture_costs_no_other_picture(
     ("arguments", "message"),
     [
         (["resnet81"], "no model 'resnet81' in the zoo; did you mean 'resnet18'"),
-        ([], "no MODEL given"),
+        (["--server-protocol", "oip"], "name a MODEL"),
         ([FACTORY], "not trusted"),
         ([*MODEL, "--weights", "absent.pth"], "absent.pth"),
         ([*MODEL, "--threads", "0"], "the number of threads must be from 1 to 1024, got 0"),
@@ -201,7 +201,8 @@ def test_mistakes_are_one_line_each(
     [
         ("model: [", "configuration.yaml:"),
         ("model:\n  architectur: VGG16\n", "configuration.yaml:2"),
-        ("plan: {accuracy: 0.99}\n", "not supported yet by run: plan.accuracy"),
+        ("sources: {a: {url: a.png}, b: {url: b.png}}\n", "a.png: no such file"),
+        ("plan: {pin: {edge: [a]}}\n", "not supported yet by run: plan.pin.edge"),
         ("sources: {a: {url: a.png}, b: {url: b.png, rate: 0}}\n", "configuration.yaml:1"),
     ],
 )

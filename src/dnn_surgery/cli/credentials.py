@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CREDENTIAL_KEYS = ("server.tls", "server.token_file")
 
 
-def add_credential_arguments(parser: argparse.ArgumentParser) -> None:
+def add_credential_arguments(parser: argparse._ActionsContainer) -> None:
     """--tls-ca, --tls-cert, --tls-key and --token-file."""
     parser.add_argument(
         "--tls-ca", metavar="FILE", help="connect with TLS, trusting these certificates (system: this machine's)"

@@ -1,10 +1,11 @@
 """Run the cloud: serve models, whole or from any cut on, over the Open Inference Protocol (gRPC).
 
-Any Triton client can send the model's own input; the project's edge sends what is left at its cut. The server keeps no
-state between requests. What it cannot take it refuses with a hint, and the edge finishes the frame. SIGINT and SIGTERM
-finish the requests under way and end it. Beyond this machine it listens with TLS only, unless --insecure allows more.
-Several models are served side by side; weights then stand behind each: vgg16=vgg16.pth. Of a configuration file the
-port is taken, not the address: that says where devices find the server.
+Any Triton client can send the model's own input; the project's edge sends what is left at its cut, and one that has no
+model fetches it here as a bundle. The server keeps no state between requests. What it cannot take it refuses with a
+hint, and the edge finishes the frame. SIGINT and SIGTERM finish the requests under way and end it. Beyond this machine
+it listens with TLS only, unless --insecure allows more. Several models are served side by side; weights then stand
+behind each: vgg16=vgg16.pth. Of a configuration file the port is taken, not the address: that says where devices find
+the server.
 """
 
 from __future__ import annotations

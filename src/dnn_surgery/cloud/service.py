@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from types import TracebackType
 
+from dnn_surgery.cloud.bundles import Bundles
 from dnn_surgery.cloud.compute import ComputeThread, Work
 from dnn_surgery.cloud.limits import ServingLimits
 from dnn_surgery.cloud.load import ClientCount, LoadMeter
@@ -22,6 +23,7 @@ from dnn_surgery.execution.engine import Engine
 from dnn_surgery.model.graph import near
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.dataplane import (
+    BundleFile,
     Caller,
     DataPlane,
     InferRequest,
@@ -63,6 +65,7 @@ class TailService(DataPlane):
             if one.graph.name in self._models:
                 raise InputError(f"two models of the name {one.graph.name!r} cannot be served at one address")
             self._models[one.graph.name] = ServedModel(one, profile=its, max_tails=limits.tails, clock=clock)
+        self._bundles = {name: Bundles(model.graph) for name, model in self._models.items()}
         self._batching = batching
         self._load = LoadMeter(clock=clock)
         self._clients = ClientCount()
@@ -86,6 +89,8 @@ class TailService(DataPlane):
     def close(self) -> None:
         """Waits for what is running; what still waits is given up. May be called again."""
         self._compute.close()
+        for bundles in self._bundles.values():
+            bundles.close()
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -181,6 +186,17 @@ class TailService(DataPlane):
         if profile is None:
             raise AssertionError("measured above")
         return profile.to_json()
+
+    async def bundle(self, name: str, fingerprint: str | None) -> BundleFile:
+        """See :meth:`DataPlane.bundle`. A PyTorch model is exported first: seconds in which no request runs.
+
+        Where several models are served, "" is the first one.
+        """
+        model = self._model(name or next(iter(self._models)))
+        model.check_fingerprint(fingerprint)
+        return await self._bundles[model.name].get(
+            lambda function: self._compute.submit(Work(lambda _, __: [function()]))
+        )
 
     def _model(self, name: str) -> ServedModel:
         try:

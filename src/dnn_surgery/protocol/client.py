@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
 
 from dnn_surgery import codecs
-from dnn_surgery.errors import RemoteError, SurgeryError, TooLargeError, UnreachableError
+from dnn_surgery.errors import NotReadyError, RemoteError, SurgeryError, TooLargeError, UnreachableError
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.address import parse_address
@@ -38,6 +38,8 @@ Payload = bytes | bytearray | memoryview
 
 # The server may have to measure the model first: seconds to a minute.
 PROFILE_TIMEOUT_S = 300.0
+
+_ACKNOWLEDGE = ((methods.ACKNOWLEDGE, "1"),)
 
 
 class InferenceClient:
@@ -75,10 +77,9 @@ class InferenceClient:
         self.fingerprint = fingerprint
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
-        options = client_options(where, max_message_bytes=max_message_bytes)
-        self._channel = credentials.channel(where, options)
-        self._infer = _unary(self._channel, methods.MODEL_INFER)
+        self._options = client_options(where, max_message_bytes=max_message_bytes)
         self._closed = self._worked = False
+        self._connect()
 
     def __enter__(self) -> InferenceClient:
         return self
@@ -87,6 +88,20 @@ class InferenceClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def reconnect(self) -> None:
+        """Begins with a new connection: the other end of one on which nothing answers may have forgotten it.
+
+        Requests under way are cancelled.
+        """
+        self._check_open()
+        before = self._channel
+        self._connect()
+        before.close()
+
+    def _connect(self) -> None:
+        self._channel = self._credentials.channel(self._where, self._options)
+        self._infer = _unary(self._channel, methods.MODEL_INFER)
 
     def close(self) -> None:
         """Ends the connection; requests under way are cancelled. May be called again."""
@@ -136,11 +151,16 @@ class InferenceClient:
         *,
         codecs: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        acknowledged: bool = False,
     ) -> PendingReply:
-        """As :meth:`infer`, without waiting; what the request itself rules out is raised here, the rest by `result`."""
+        """As :meth:`infer`, without waiting; what the request itself rules out is raised here, the rest by `result`.
+
+        `acknowledged` asks for word of the request's arrival, see :meth:`PendingReply.wait_received`.
+        """
         data, deadline_s = self._request(tensors, outputs, codecs, timeout_s)
+        metadata = (*self._metadata, *_ACKNOWLEDGE) if acknowledged else self._metadata
         started_s = time.perf_counter()
-        call = self._infer.future(data, timeout=deadline_s, metadata=self._metadata)
+        call = self._infer.future(data, timeout=deadline_s, metadata=metadata)
         return PendingReply(
             call,
             started_s=started_s,
@@ -159,7 +179,7 @@ class InferenceClient:
     ) -> tuple[bytes, float]:
         """The message and its deadline."""
         request = InferRequest(
-            model_name=self.model_name,
+            model_name=self._model_for(tensors, outputs),
             fingerprint=self.fingerprint,
             inputs=tuple(_tensor(name, value, (codecs or {}).get(name)) for name, value in tensors.items()),
             outputs=tuple(outputs),
@@ -170,6 +190,10 @@ class InferenceClient:
             raise TooLargeError(f"the request takes {len(data)} bytes, more than the limit of {self.max_message_bytes}")
         return data, self.timeout_s if timeout_s is None else timeout_s
 
+    def _model_for(self, tensors: Iterable[str], outputs: Iterable[str]) -> str:  # noqa: ARG002 - what others override
+        """The model that computes `outputs` from `tensors`; our own server does all of them under one name."""
+        return self.model_name
+
     def is_live(self, *, timeout_s: float | None = None) -> bool:
         """Whether a server answers and says that it is live."""
         try:
@@ -177,17 +201,31 @@ class InferenceClient:
         except SurgeryError:
             return False
 
+    def ping(self, *, timeout_s: float | None = None) -> float:
+        """Seconds of a call without a payload to a server that says it is ready.
+
+        Raises:
+            NotReadyError: it is there, but stopping or not ready.
+            SurgeryError: as for any call.
+        """
+        started_s = time.perf_counter()
+        ready = self._call(methods.SERVER_READY, oip.ServerReadyRequest(), timeout_s).ready
+        elapsed_s = time.perf_counter() - started_s
+        if not ready:
+            raise NotReadyError(f"the server at {self.address} is not ready")
+        return elapsed_s
+
     def server_metadata(self, *, timeout_s: float | None = None) -> ServerDescription:
         """Name, version and extensions of the server."""
         return read_server_metadata(self._call(methods.SERVER_METADATA, oip.ServerMetadataRequest(), timeout_s))
 
-    def model_metadata(self, *, timeout_s: float | None = None) -> ModelDescription:
-        """What the model takes and gives as a whole.
+    def model_metadata(self, name: str | None = None, *, timeout_s: float | None = None) -> ModelDescription:
+        """What the model (or the one called `name`) takes and gives as a whole.
 
         Raises:
             UnknownModelError: the server serves no such model.
         """
-        request = oip.ModelMetadataRequest(name=self.model_name)
+        request = oip.ModelMetadataRequest(name=self.model_name if name is None else name)
         return read_model_metadata(self._call(methods.MODEL_METADATA, request, timeout_s))
 
     def fetch_profile(self, *, timeout_s: float = PROFILE_TIMEOUT_S) -> Profile:
@@ -201,6 +239,16 @@ class InferenceClient:
         request = own.CloudProfileRequest(model_name=self.model_name, fingerprint=self.fingerprint or "")
         reply = self._call(methods.CLOUD_PROFILE, request, timeout_s)
         return Profile.from_json(reply.profile_json, where=f"profile of {self.address}")
+
+    def bundle_piece(self, offset: int, *, timeout_s: float | None = None) -> own.BundleReply:
+        """What the server's bundle is, and its bytes from `offset` on as far as one message carries them.
+
+        Raises:
+            FingerprintError: the server holds another model or other weights.
+            RemoteError: the server has none to offer.
+        """
+        request = own.BundleRequest(model_name=self.model_name, fingerprint=self.fingerprint or "", offset=offset)
+        return self._call(methods.BUNDLE, request, timeout_s)
 
     def probe(self, size_bytes: int, *, timeout_s: float | None = None) -> float:
         """Seconds from sending `size_bytes` of random bytes until the server's acknowledgement is here.

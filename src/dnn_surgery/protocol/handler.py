@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 # Answered to the last, so that whoever balances load sees that the server is alive and takes nothing more.
 HEALTH = frozenset((methods.SERVER_LIVE.path, methods.SERVER_READY.path))
 
+# Small enough for a slow link's deadline and for any limit on messages, large enough that round trips do not count.
+BUNDLE_PIECE_BYTES = 512 * 2**10
+
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
@@ -113,6 +116,8 @@ class RequestHandler:
                 reply, inference = await self._model_infer(data, Caller(client, remaining_s, len(data)))
             elif path == methods.CLOUD_PROFILE.path:
                 reply = await self._cloud_profile(data)
+            elif path == methods.BUNDLE.path:
+                reply = await self._bundle(data)
             else:
                 reply = self._simple[path](data)
         except BaseException as error:
@@ -186,6 +191,18 @@ class RequestHandler:
         request = methods.parse(own.CloudProfileRequest, data)
         profile = await self.plane.profile(request.model_name, request.fingerprint or None)
         return own.CloudProfileReply(profile_json=profile).SerializeToString()
+
+    async def _bundle(self, data: bytes) -> bytes:
+        request = methods.parse(own.BundleRequest, data)
+        file = await self.plane.bundle(request.model_name, request.fingerprint or None)
+        piece = await asyncio.to_thread(file.read, request.offset, BUNDLE_PIECE_BYTES)
+        return own.BundleReply(
+            model_name=file.model_name,
+            fingerprint=file.fingerprint,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            data=piece,
+        ).SerializeToString()
 
     def _server_live(self, data: bytes) -> bytes:
         methods.parse(oip.ServerLiveRequest, data)

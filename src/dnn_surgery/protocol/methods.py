@@ -18,6 +18,10 @@ from dnn_surgery.protocol.stubs import surgery_pb2 as own
 INFERENCE_SERVICE = "inference.GRPCInferenceService"
 SURGERY_SERVICE = "dnn_surgery.v1.Surgery"
 
+# A request with the first key has its arrival acknowledged, by initial metadata with the second one, which are sent
+# before anything is computed: so a client learns when its upload has ended.
+ACKNOWLEDGE, ACKNOWLEDGED = "dnn-surgery-acknowledge", "dnn-surgery-received"
+
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
 MessageT = TypeVar("MessageT", bound=Message)
@@ -46,11 +50,12 @@ MODEL_METADATA = Method(INFERENCE_SERVICE, "ModelMetadata", oip.ModelMetadataReq
 MODEL_CONFIG = Method(INFERENCE_SERVICE, "ModelConfig", oip.ModelConfigRequest, oip.ModelConfigResponse)
 MODEL_INFER = Method(INFERENCE_SERVICE, "ModelInfer", oip.ModelInferRequest, oip.ModelInferResponse)
 CLOUD_PROFILE = Method(SURGERY_SERVICE, "CloudProfile", own.CloudProfileRequest, own.CloudProfileReply)
+BUNDLE = Method(SURGERY_SERVICE, "Bundle", own.BundleRequest, own.BundleReply)
 PROBE = Method(SURGERY_SERVICE, "Probe", own.ProbeRequest, own.ProbeReply)
 
 ALL: tuple[Method[Any, Any], ...] = (
     *(SERVER_LIVE, SERVER_READY, MODEL_READY, SERVER_METADATA, MODEL_METADATA, MODEL_CONFIG, MODEL_INFER),
-    *(CLOUD_PROFILE, PROBE),
+    *(CLOUD_PROFILE, BUNDLE, PROBE),
 )
 
 

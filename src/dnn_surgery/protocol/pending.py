@@ -12,6 +12,7 @@ import grpc
 from dnn_surgery.errors import DeadlineError, SurgeryError, UnreachableError
 from dnn_surgery.protocol.dataplane import Array
 from dnn_surgery.protocol.messages import decode_reply
+from dnn_surgery.protocol.methods import ACKNOWLEDGED
 from dnn_surgery.protocol.status import ERROR_KEY, RETRY_KEY, from_status
 from dnn_surgery.units import format_duration
 
@@ -80,7 +81,7 @@ class PendingReply:
         self._to_error = to_error
         self._address = address
         self._timeout_s = timeout_s
-        self._bytes_up = bytes_up
+        self.bytes_up = bytes_up
         self._started_s = started_s
         self._finished_s: float | None = None
         call.add_done_callback(self._finish)
@@ -103,7 +104,17 @@ class PendingReply:
             raise self._to_error(error, self._timeout_s) from None
         # gRPC wakes waiting threads before it runs callbacks.
         finished_s = self._finished_s if self._finished_s is not None else time.perf_counter()
-        return InferenceReply.of(data, elapsed_s=finished_s - self._started_s, bytes_up=self._bytes_up)
+        return InferenceReply.of(data, elapsed_s=finished_s - self._started_s, bytes_up=self.bytes_up)
+
+    def wait_received(self) -> float | None:
+        """Waits until the server says that it has the whole request, at the latest until the call ends.
+
+        When that message was here, on `time.perf_counter`: half a round trip after the request was there. None where
+        the call failed, or the server acknowledges nothing (one of another make, or a request that did not ask).
+        """
+        metadata = self._call.initial_metadata()
+        now_s = time.perf_counter()
+        return now_s if any(key == ACKNOWLEDGED for key, _ in metadata or ()) else None
 
     def done(self) -> bool:
         """Whether :meth:`result` would return or raise at once."""
