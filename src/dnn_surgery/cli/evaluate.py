@@ -1,6 +1,7 @@
 """Judge plans and policies: `traces` over recorded links, `paper` redoes the paper's figures and tables.
 
-Both say what they are: `traces` simulates, to the last digit the same each time; `paper` predicts from profiles.
+`fleet` has many devices share a server. All say what they are: `traces` and `fleet` simulate, to the last digit the same
+each time; `paper` predicts from profiles.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import importlib
 
 EXAMPLE = "dnn-surgery evaluate traces --trace my.csv --algorithm my_module:plan -o build/traces"
 
-EXPERIMENTS = ("traces", "paper")
+EXPERIMENTS = ("traces", "fleet", "paper")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

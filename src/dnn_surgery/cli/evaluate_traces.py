@@ -67,11 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.starts < 1:
         raise InputError(f"--starts must be at least 1, got {arguments.starts}")
     extra = {name: outside(name) for name in arguments.algorithm.split(",") if name}
-    traces = [(path.stem, read_trace(path)) for path in _trace_files(arguments.trace)]
+    traces = [(path.stem, read_trace(path)) for path in trace_files(arguments.trace)]
     # A pipe has no width; tables that nobody can widen later should not be cut to a terminal's 80 columns.
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     progress, rows = Console(stderr=True), []
-    for problem in _problems(arguments.problem, private=arguments.private):
+    for problem in problems(arguments.problem, private=arguments.private):
         for name, trace in traces:
             experiment = Experiment.over(
                 problem,
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _trace_files(given: list[str] | None) -> list[Path]:
+def trace_files(given: list[str] | None) -> list[Path]:
     """Files, and those in folders, in order of name."""
     found: list[Path] = []
     for name in given or [folder for folder in TRACE_FOLDERS if Path(folder).is_dir()][:1]:
@@ -113,7 +113,7 @@ def _trace_files(given: list[str] | None) -> list[Path]:
     return found
 
 
-def _problems(given: list[str] | None, *, private: bool) -> Iterator[Problem]:
+def problems(given: list[str] | None, *, private: bool) -> Iterator[Problem]:
     from dnn_surgery.evaluation.contenders import keep_inputs
     from dnn_surgery.planning import Problem
 

@@ -10,7 +10,6 @@ up ends its request there, too.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -98,10 +97,9 @@ class Replica:
         if not self.service.is_alive:
             raise RuntimeError("the compute thread has ended")
 
-    async def __del__(self) -> None:
+    def __del__(self) -> None:
         """Called by Ray before it ends a replica, once its requests are done."""
-        await self._handler.drain(grace_s=5.0)
-        await asyncio.to_thread(self.service.close)
+        self.service.close()
 
     async def Check(self, request: bytes, grpc_context: Any) -> Reply:  # noqa: N802 - the protocol's name
         """grpc.health.v1, for load balancers."""
@@ -114,8 +112,7 @@ class Replica:
         """Answers a call; every error becomes a status, as in the plain server."""
         try:
             if len(request) > self.max_message_bytes:
-                limit_bytes = self.max_message_bytes
-                raise TooLargeError(f"a message of {len(request)} bytes is larger than the {limit_bytes} that are taken")
+                raise TooLargeError(f"the message of {len(request)} bytes is larger than max ({self.max_message_bytes})")
             with ExitStack() as stack:
                 client = ""
                 if path not in HEALTH:

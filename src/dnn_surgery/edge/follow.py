@@ -19,10 +19,10 @@ from dnn_surgery.edge.controller import Decision, Loads
 from dnn_surgery.edge.events import Event, OnEvent, ignore
 from dnn_surgery.edge.frame import Taken
 from dnn_surgery.edge.link_watch import LinkWatch
-from dnn_surgery.edge.loads import LoadMeter
+from dnn_surgery.edge.loads import QUEUE_PER_HINT, LoadMeter
 from dnn_surgery.edge.runner import A_MOMENT_AGO
 from dnn_surgery.edge.way import Parts, Way, Ways, deadline_of
-from dnn_surgery.errors import CodecError, NotReadyError, TensorError, TooLargeError
+from dnn_surgery.errors import BusyError, CodecError, NotReadyError, TensorError, TooLargeError
 from dnn_surgery.execution.split import cut_name
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.network.estimator import LinkBelief
@@ -145,6 +145,9 @@ class Follower:
             others_s = max(0.0, taken.reply.queue_s - ours_s)
             self._replied_s = times.replied_s
             self._meter.cloud_took(plan.cloud_s / way.loads.cloud, taken.reply.compute_s + others_s, now_s)
+        elif isinstance(taken.error, BusyError):
+            cloud_s = plan.cloud_s / way.loads.cloud
+            self._meter.cloud_failed(cloud_s, cloud_s + QUEUE_PER_HINT * taken.error.retry_after_s, now_s)
 
     def _is_ready(self, plan: Plan) -> bool:
         with self._lock:

@@ -46,8 +46,10 @@ class Health:
             self._trial_wait_s = min(max(self.first_trial_s, 2 * self._trial_wait_s), self.longest_trial_s)
             self._next_ping_s = now_s + self._trial_wait_s
         if isinstance(error, BusyError):
-            # It knows best; a little later each, so that not all devices come back together.
-            self._next_ping_s = now_s + error.retry_after_s * self.rng.uniform(1.0, 1.5)
+            # It knows best, and each comes a little later, so that not all come back together; after refusals one upon
+            # the other it is so many who do that the next trial is put off as after other failures.
+            wait_s = max(error.retry_after_s, self._trial_wait_s if self._trial_wait_s > self.first_trial_s else 0.0)
+            self._next_ping_s = now_s + wait_s * self.rng.uniform(1.0, 1.5)
         return True
 
     def worked(self) -> None:

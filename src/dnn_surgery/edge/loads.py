@@ -17,6 +17,9 @@ from dnn_surgery.edge.controller import Loads
 # Shorter predictions say more about the clock and the scheduler than about the load.
 LEAST_PREDICTED_S = 5e-4
 
+# A busy server asks to come again once half of what waits is done.
+QUEUE_PER_HINT = 2.0
+
 _COUNT, _ENOUGH = 9, 3
 _LEAST, _MOST = 0.1, 1000.0
 
@@ -28,17 +31,26 @@ class _Ratio:
     half_life_s: float
     _latest: deque[float] = field(default_factory=lambda: deque(maxlen=_COUNT))
     _seen_s: float = 0.0
+    _at_least: tuple[float, float] = (1.0, 0.0)
 
     def add(self, predicted_s: float, seconds: float, now_s: float) -> None:
+        self._at_least = (1.0, now_s)
         if predicted_s >= LEAST_PREDICTED_S:
             self._latest.append(min(max(seconds / predicted_s, _LEAST), _MOST))
             self._seen_s = now_s
 
+    def bound(self, predicted_s: float, seconds: float, now_s: float) -> None:
+        if predicted_s >= LEAST_PREDICTED_S:
+            self._at_least = (max(self.now(now_s), min(seconds / predicted_s, _MOST)), now_s)
+
     def now(self, now_s: float) -> float:
+        at_least = self._faded(*self._at_least, now_s)
         if len(self._latest) < _ENOUGH:
-            return 1.0
-        fade = 0.5 ** (max(0.0, now_s - self._seen_s) / self.half_life_s)
-        return math.exp(fade * math.log(statistics.median(self._latest)))
+            return max(1.0, at_least)
+        return max(self._faded(statistics.median(self._latest), self._seen_s, now_s), at_least)
+
+    def _faded(self, ratio: float, seen_s: float, now_s: float) -> float:
+        return math.exp(math.log(ratio) * 0.5 ** (max(0.0, now_s - seen_s) / self.half_life_s))
 
 
 class LoadMeter:
@@ -57,6 +69,15 @@ class LoadMeter:
         """The same of the cloud: its computing, and waiting behind others' frames."""
         with self._lock:
             self._cloud.add(predicted_s, seconds, now_s)
+
+    def cloud_failed(self, predicted_s: float, at_least_s: float, now_s: float) -> None:
+        """It refused, or did not answer: it would have taken `at_least_s`. This counts until it answers again.
+
+        Only who met a short queue gets a reply. A device that listened to replies alone would take a server that turns
+        most of its frames away for a quick one, and so would all others (`evaluation.fleet` shows what that costs).
+        """
+        with self._lock:
+            self._cloud.bound(predicted_s, at_least_s, now_s)
 
     def now(self, now_s: float) -> Loads:
         """Both factors."""

@@ -4,7 +4,7 @@
     server: the cloud's own fair queue, estimates and load meter, before `workers` that run one tail each
     reply:  seconds, and the load report, from which the device has its cloud factor
 
-Estimator, controller, cloud factor, queue, estimates and load meter are the objects that devices and servers run, with the clock of
+Estimator, controller, load meter, health, and queue, estimates and load meter are the objects that devices and servers run, with the clock of
 the simulation. A refusal comes as soon as the headers are there, with the queue's hint; the device then finishes its
 frame. Frames of one device never overlap: one that comes while it is at another is skipped.
 """
@@ -23,10 +23,11 @@ import numpy as np
 from dnn_surgery.cloud.estimates import Estimates
 from dnn_surgery.cloud.fair_queue import FairQueue, Job
 from dnn_surgery.cloud.limits import ServingLimits
-from dnn_surgery.cloud.load import LoadMeter
-from dnn_surgery.edge.cloud_factor import CloudFactor
-from dnn_surgery.edge.controller import Controller, ControllerSettings, Loads
-from dnn_surgery.errors import BusyError, InputError
+from dnn_surgery.cloud.load import LoadMeter as ServerLoad
+from dnn_surgery.edge.controller import Controller, ControllerSettings
+from dnn_surgery.edge.health import Health
+from dnn_surgery.edge.loads import QUEUE_PER_HINT, LoadMeter
+from dnn_surgery.errors import BusyError, DeadlineError, InputError
 from dnn_surgery.evaluation.fleet_run import FleetRun
 from dnn_surgery.evaluation.scenario import Costs, costs_of
 from dnn_surgery.network.estimator import LinkEstimator
@@ -48,7 +49,7 @@ class Fleet:
         rate_hz: frames a second of each device, at evenly spread moments.
         deadline_s: after so long without a reply the edge finishes the frame (default: what it takes alone).
         settings: of all controllers; randomised: whether each draws its own reluctance.
-        half_life_s, failures_count: see :class:`~dnn_surgery.edge.cloud_factor.CloudFactor`.
+        half_life_s: of what a device remembers of the load; failures_count: whether refusals are part of it.
         static: so many devices always send, those that gain most from it, and the others never; None: they decide.
         jitter: deviation of the logarithm of compute seconds.
     """
@@ -92,7 +93,8 @@ class _Device:
     rng: random.Random
     controller: Controller
     estimator: LinkEstimator
-    cloud: CloudFactor
+    meter: LoadMeter
+    health: Health
     fixed: Plan | None = None
     link_used_s: float = 0.0
     busy: bool = False
@@ -133,7 +135,7 @@ class _Simulation:
             raise InputError(f"{fleet.problem.name}: the edge cannot do a frame alone, so a fleet needs a deadline")
         self._queue = FairQueue[_Frame](max_jobs=fleet.limits.queued, max_bytes=fleet.limits.held_bytes)
         self._estimates = Estimates(lambda key: self._known[key].cloud_s)
-        self._load = LoadMeter(clock=lambda: self.now_s)
+        self._load = ServerLoad(clock=lambda: self.now_s)
         self._idle = fleet.workers
         self._devices = self._make_devices(table)
         self._run = FleetRun(fleet.devices, _SAMPLE_S)
@@ -162,8 +164,8 @@ class _Simulation:
                 rng=random.Random(rng.random()) if fleet.randomised else None,
             )
             offset_s = rng.uniform(0.0, trace.duration_s)
-            cloud = CloudFactor(rng, half_life_s=fleet.half_life_s, failures_count=fleet.failures_count)
-            devices.append(_Device(str(number), trace, offset_s, rng, controller, LinkEstimator(), cloud))
+            believes = (LinkEstimator(), LoadMeter(half_life_s=fleet.half_life_s), Health(rng=rng))
+            devices.append(_Device(str(number), trace, offset_s, rng, controller, *believes))
         if fleet.static is not None:
             from dnn_surgery.evaluation.fleet_static import assign
 
@@ -198,11 +200,19 @@ class _Simulation:
         if key not in self._known:
             self._known[key] = costs_of(self.fleet.problem, *key)
         frame = _Frame(device, self._known[key], key, self.now_s)
-        device.sends = bool(plan.sent) and (device.fixed is not None or device.cloud.may_try(self.now_s))
+        device.sends = bool(plan.sent) and self._may_try(device)
         self._at(self.now_s + frame.costs.edge_s * self._noise(), lambda: self._edge_done(frame))
 
+    def _may_try(self, device: _Device) -> bool:
+        """Whether the device sends. Where it was refused a ping comes first; here every ping is answered."""
+        if device.fixed is not None:
+            return True
+        if device.health.lost and device.health.until_ping_s(self.now_s) <= 0:
+            device.health.pinged(True, self.now_s)
+        return not device.health.lost
+
     def _decide(self, device: _Device) -> Plan:
-        loads = Loads(cloud=device.cloud.now(self.now_s))
+        loads = device.meter.now(self.now_s)
         decision = device.controller.decide(self.now_s, device.estimator.belief(self.now_s), loads)
         if decision.probe and not decision.plan.sent:
             size_bytes = device.estimator.probe_bytes(self.now_s)
@@ -280,7 +290,8 @@ class _Simulation:
         device = frame.device
         if not frame.open:
             return
-        device.cloud.reported(load, self.now_s)
+        device.health.worked()
+        device.meter.cloud_took(frame.costs.cloud_s, load * frame.costs.cloud_s, self.now_s)
         seconds = frame.sent_s - frame.sending_s + self.fleet.rtt_s
         device.estimator.transfer(frame.costs.up_bytes, seconds, self.now_s, idle_s=frame.idle_s)
         self._finish(frame, "cloud")
@@ -288,12 +299,13 @@ class _Simulation:
     def _refuse(self, frame: _Frame, error: BusyError) -> None:
         """The word of it travels back; then the edge finishes the frame."""
         self._run.refused += 1
-        hint_s = error.retry_after_s
 
         def told() -> None:
             if frame.open:
-                device = frame.device
-                device.cloud.refused(hint_s, frame.costs.cloud_s, self.now_s)
+                device, cloud_s = frame.device, frame.costs.cloud_s
+                device.health.failed(error, self.now_s)
+                if self.fleet.failures_count:
+                    device.meter.cloud_failed(cloud_s, cloud_s + QUEUE_PER_HINT * error.retry_after_s, self.now_s)
                 device.link_used_s = min(device.link_used_s, self.now_s)
                 self._finish_locally(frame)
 
@@ -307,7 +319,7 @@ class _Simulation:
         seconds = min(self.now_s, frame.sent_s) - frame.sending_s
         frame.device.link_used_s = min(frame.device.link_used_s, self.now_s)
         frame.device.estimator.failed(self.now_s, size_bytes=frame.costs.up_bytes, seconds=seconds)
-        frame.device.cloud.silent(self.now_s - frame.sent_s - self.fleet.rtt_s, frame.costs.cloud_s, self.now_s)
+        frame.device.health.failed(DeadlineError("late"), self.now_s)
         self._run.late += 1
         self._finish_locally(frame)
 
