@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
 from dnn_surgery.edge.health import Health
-from dnn_surgery.errors import DeadlineError, UnreachableError
+from dnn_surgery.errors import BusyError, DeadlineError, UnreachableError
 
 GONE, LATE = UnreachableError("gone"), DeadlineError("late")
 
@@ -49,3 +51,18 @@ def test_pings_while_all_is_well_change_nothing() -> None:
     assert not health.pinged(False, 2.0)
     assert not health.lost
     assert health.until_ping_s(2.0) == float("inf")
+
+
+def test_a_busy_server_is_tried_after_its_hint_and_later_where_it_refuses_again_and_again() -> None:
+    health = Health(first_trial_s=0.5, longest_trial_s=4.0, rng=random.Random(1))
+    now_s, waits_s = 0.0, []
+    for _ in range(5):
+        assert health.failed(BusyError("full", retry_after_s=0.1), now_s)
+        waits_s.append(health.until_ping_s(now_s))
+        now_s += waits_s[-1]
+        assert health.pinged(True, now_s)
+    for wait_s, least_s in zip(waits_s, [0.1, 1.0, 2.0, 4.0, 4.0], strict=True):
+        assert least_s <= wait_s <= 1.5 * least_s
+    health.worked()
+    assert health.failed(BusyError("full", retry_after_s=3.0), now_s)
+    assert 3.0 <= health.until_ping_s(now_s) <= 4.5

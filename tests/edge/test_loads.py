@@ -32,3 +32,16 @@ def test_a_side_that_is_not_asked_any_more_is_forgiven() -> None:
     assert meter.now(0.0).cloud == pytest.approx(16.0)
     assert meter.now(10.0).cloud == pytest.approx(4.0)
     assert meter.now(20.0).cloud == pytest.approx(2.0)
+
+
+def test_a_refusal_counts_until_the_cloud_answers_again() -> None:
+    meter = LoadMeter(half_life_s=10.0)
+    for _ in range(5):
+        meter.cloud_took(0.01, 0.02, 0.0)
+    meter.cloud_failed(0.01, 0.16, 0.0)
+    assert meter.now(0.0).cloud == pytest.approx(16.0)
+    assert meter.now(10.0).cloud == pytest.approx(4.0)
+    meter.cloud_failed(0.01, 0.01, 10.0)  # that it is at least idle is no news
+    assert meter.now(10.0).cloud == pytest.approx(4.0)
+    meter.cloud_took(0.01, 0.02, 10.0)
+    assert meter.now(10.0).cloud == pytest.approx(2.0)
