@@ -56,7 +56,10 @@ def call(replica: Any, name: str, data: bytes, context: Context) -> bytes:
 def replica(engine: Engine, tmp_path: Path) -> Iterator[Replica]:
     (tmp_path / "tokens").write_text(f"device:{TOKEN}\n")
     options = ReplicaOptions(
-        lambda: [engine], tokens=str(tmp_path / "tokens"), quota=Quota(requests_hz=1, burst_s=2), max_message_bytes=1_000
+        lambda: [engine],
+        tokens=str(tmp_path / "tokens"),
+        quota=Quota(requests_hz=1, burst_s=2),
+        max_message_bytes=1_000,
     )
     made = Replica(options)
     yield made

@@ -36,7 +36,9 @@ def front(folder: Path, authority: Authority, upstreams: Sequence[str]) -> Itera
     text = CONFIGURATION.read_text(encoding="utf-8")
     servers = "".join(f"server {upstream} max_fails=1 fail_timeout=5s;\n" for upstream in upstreams)
     text = re.sub(r"( *server 10\.0\.0\.\d+:\d+[^;]*;\n)+", servers, text)
-    text = text.replace("listen 50052", f"listen 127.0.0.1:{port}").replace("worker_processes auto", "worker_processes 1")
+    text = text.replace("listen 50052", f"listen 127.0.0.1:{port}").replace(
+        "worker_processes auto", "worker_processes 1"
+    )
     text = text.replace("/etc/dnn-surgery/cloud.pem", str(signed.cert)).replace(
         "/etc/dnn-surgery/cloud.key", str(signed.key)
     )

@@ -1,7 +1,7 @@
 """Judge plans and policies: `traces` over recorded links, `paper` redoes the paper's figures and tables.
 
-`fleet` has many devices share a server. All say what they are: `traces` and `fleet` simulate, to the last digit the same
-each time; `paper` predicts from profiles.
+`fleet` has many devices share a server. All say what they are: `traces` and `fleet` simulate, to the last digit the
+same each time; `paper` predicts from profiles.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     with Console(stderr=True).status("") as status:
-        results = compare(fleet, lambda name: status.update(name))
+        results = compare(fleet, status.update)
     # A pipe has no width; see `evaluate traces`.
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(fleet_table(fleet, results))

@@ -114,6 +114,7 @@ def trace_files(given: list[str] | None) -> list[Path]:
 
 
 def problems(given: list[str] | None, *, private: bool) -> Iterator[Problem]:
+    """Those of these files, or the networks that come with the package."""
     from dnn_surgery.evaluation.contenders import keep_inputs
     from dnn_surgery.planning import Problem
 

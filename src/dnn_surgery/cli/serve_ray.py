@@ -35,7 +35,9 @@ def check_ray_arguments(arguments: argparse.Namespace) -> None:
         return
     for flag in ("tls_cert", "client_ca", "iperf3", "metrics", "address"):
         if getattr(arguments, flag) is not None:
-            raise InputError(f"--{flag.replace('_', '-')} does not go with --ray: see docs/ray.md for what to do instead")
+            raise InputError(
+                f"--{flag.replace('_', '-')} does not go with --ray: see docs/ray.md for what to do instead"
+            )
 
 
 def run_ray(arguments: argparse.Namespace, address: Address, options: dict[str, Any]) -> int:
@@ -59,17 +61,19 @@ def run_ray(arguments: argparse.Namespace, address: Address, options: dict[str, 
         max_message_bytes=options["max_message_bytes"],
     )
     # What is wrong with a model is to be said here, in one line, not in the log of a replica.
-    names = [engine.graph.name for engine in load_engines(arguments, profiles)] if arguments.more else [
-        load_graph(arguments).name
-    ]
-    with until_signalled() as signalled:
-        with RayServer(replica, port=address.port, insecure=arguments.insecure, scale=scale) as server:
-            if arguments.json:
-                print(json.dumps({"event": "listening", "address": server.address, "models": names}), flush=True)
-            else:
-                print(f"serving {', '.join(names)} on Ray Serve at {server.address}; Ctrl-C ends it", flush=True)
-            signalled.wait()
-            logger.info("stopping")
+    names = (
+        [engine.graph.name for engine in load_engines(arguments, profiles)]
+        if arguments.more
+        else [load_graph(arguments).name]
+    )
+    ray = RayServer(replica, port=address.port, insecure=arguments.insecure, scale=scale)
+    with until_signalled() as signalled, ray as server:
+        if arguments.json:
+            print(json.dumps({"event": "listening", "address": server.address, "models": names}), flush=True)
+        else:
+            print(f"serving {', '.join(names)} on Ray Serve at {server.address}; Ctrl-C ends it", flush=True)
+        signalled.wait()
+        logger.info("stopping")
     return 0
 
 

@@ -112,7 +112,9 @@ class Replica:
         """Answers a call; every error becomes a status, as in the plain server."""
         try:
             if len(request) > self.max_message_bytes:
-                raise TooLargeError(f"the message of {len(request)} bytes is larger than max ({self.max_message_bytes})")
+                raise TooLargeError(
+                    f"the message of {len(request)} bytes is larger than max ({self.max_message_bytes})"
+                )
             with ExitStack() as stack:
                 client = ""
                 if path not in HEALTH:

@@ -67,9 +67,7 @@ class RayServer:
         AddressError: the port is in use.
     """
 
-    def __init__(
-        self, options: ReplicaOptions, *, port: int, insecure: bool, scale: Scale | None = None
-    ) -> None:
+    def __init__(self, options: ReplicaOptions, *, port: int, insecure: bool, scale: Scale | None = None) -> None:
         self._options, self._scale = options, scale or Scale()
         everywhere = Address("0.0.0.0", port or _free_port())  # noqa: S104 - it is what Ray does, and is refused
         check_exposure(everywhere, encrypted=False, insecure=insecure)

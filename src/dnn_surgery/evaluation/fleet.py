@@ -223,9 +223,7 @@ class _Simulation:
     def _listen(self, device: _Device, size_bytes: float, seconds: float, when_s: float) -> None:
         idle_s, device.link_used_s = self.now_s - device.link_used_s, self.now_s + seconds
         total_s = seconds + self.fleet.rtt_s
-        self._at(
-            when_s, lambda: device.estimator.transfer(size_bytes, total_s, self.now_s, idle_s=max(0.0, idle_s))
-        )
+        self._at(when_s, lambda: device.estimator.transfer(size_bytes, total_s, self.now_s, idle_s=max(0.0, idle_s)))
 
     def _edge_done(self, frame: _Frame) -> None:
         if not frame.costs.up_bytes:
