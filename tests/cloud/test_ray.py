@@ -75,7 +75,8 @@ def test_load_balancers_are_told_of_health_and_reflection_is_off(ray_server: Ray
     with grpc.insecure_channel(ray_server.address) as channel:
 
         def call(path: str, data: bytes) -> bytes:
-            answer: bytes = channel.unary_unary(path)(data, timeout=20)
+            made = channel.unary_unary(path, request_serializer=None, response_deserializer=None)
+            answer: bytes = made(data, timeout=20)
             return answer
 
         name = graph.name.encode()

@@ -21,7 +21,7 @@ from tests.certificates import Authority
 from tests.cloud.network import assert_equal, make, random_input
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
-TOKEN = "a-token-of-the-tests"
+TOKEN = "a-token-of-the-tests"  # noqa: S105 - opens nothing
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
 
@@ -68,10 +68,11 @@ def test_tls_ends_at_the_proxy_tokens_do_not_and_a_dead_server_is_left_out(tmp_p
     inputs = {graph.inputs[0]: random_input()}
     expected = engine.part(graph.inputs, graph.outputs)(inputs)
     answers: list[list[str]] = [[], []]
-    first, second = (
-        CloudServer(make(), tokens=TokenFile(tokens), observers=[lambda call, its=its: its.append(call.status)])
-        for its in answers
-    )
+
+    def watched(its: list[str]) -> CloudServer:
+        return CloudServer(make(), tokens=TokenFile(tokens), observers=[lambda call: its.append(call.status)])
+
+    first, second = watched(answers[0]), watched(answers[1])
     with first, second, front(tmp_path, authority, [first.address, second.address]) as address:
 
         def client(token: str) -> InferenceClient:

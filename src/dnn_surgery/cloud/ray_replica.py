@@ -2,8 +2,8 @@
 
     client -> Ray's proxy, one a node: no TLS, reads the body -> a replica -> RequestHandler -> TailService
 
-What the proxy hands over is bytes, its methods are named by :func:`register`. A replica keeps no state between requests,
-so any of them answers any request; each has a compute thread, a queue and a load report of its own. The client's
+What the proxy hands over is bytes, its methods are named by :func:`register`. A replica keeps no state between
+requests, so any of them answers any request; each has a compute thread, a queue and a load report of its own. The client's
 deadline does not come through the proxy, so a replica cannot leave out what is too late already; a client that gives
 up ends its request there, too.
 """
@@ -62,8 +62,8 @@ class Reply:
 def register(_: object, server: Any) -> None:
     """What Ray's proxy is given as a servicer function: both services and gRPC's health service, all as bytes."""
 
-    def nobody(request: bytes, context: Any) -> bytes:  # noqa: ARG001 - Ray puts its own in the place of it
-        raise NotImplementedError
+    def nobody(request: bytes, context: Any) -> bytes:
+        raise NotImplementedError  # Ray puts its own in the place of it
 
     handler = grpc.unary_unary_rpc_method_handler(nobody)
     names: dict[str, dict[str, Any]] = {method.service: {} for method in methods.ALL}

@@ -107,7 +107,7 @@ class RayServer:
                 port=self.port, grpc_servicer_functions=[_REGISTER], enable_reflection=False
             ),
         )
-        # Without a route the gRPC ingress would not know the application either; HTTP is on loopback, and finds nothing.
+        # Without a route the gRPC ingress would not know it either; HTTP is on loopback, and finds nothing to call.
         self._serve.run(self._application(), name=APPLICATION, route_prefix="/")
 
     def _application(self) -> Any:

@@ -4,9 +4,9 @@
     server: the cloud's own fair queue, estimates and load meter, before `workers` that run one tail each
     reply:  seconds, and the load report, from which the device has its cloud factor
 
-Estimator, controller, load meter, health, and queue, estimates and load meter are the objects that devices and servers run, with the clock of
-the simulation. A refusal comes as soon as the headers are there, with the queue's hint; the device then finishes its
-frame. Frames of one device never overlap: one that comes while it is at another is skipped.
+Estimator, controller, load meter, health, queue and the server's load meter are the objects that devices and servers
+run, with the clock of the simulation. A refusal comes as soon as the headers are there, with the queue's hint; the
+device then finishes its frame. Frames of one device never overlap: one that comes while it is at another is skipped.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import math
 import random
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from dnn_surgery.edge.controller import Controller, ControllerSettings
 from dnn_surgery.edge.health import Health
 from dnn_surgery.edge.loads import QUEUE_PER_HINT, LoadMeter
 from dnn_surgery.errors import BusyError, DeadlineError, InputError
+from dnn_surgery.evaluation.fleet_device import Device, Frame
 from dnn_surgery.evaluation.fleet_run import FleetRun
 from dnn_surgery.evaluation.scenario import Costs, costs_of
 from dnn_surgery.network.estimator import LinkEstimator
@@ -83,43 +85,6 @@ def simulate_fleet(fleet: Fleet) -> FleetRun:
     return _Simulation(fleet).run()
 
 
-@dataclass(eq=False, slots=True)
-class _Device:
-    """A device: its piece of a trace, what it believes, and the frame that it is at."""
-
-    name: str
-    trace: Trace
-    offset_s: float
-    rng: random.Random
-    controller: Controller
-    estimator: LinkEstimator
-    meter: LoadMeter
-    health: Health
-    fixed: Plan | None = None
-    link_used_s: float = 0.0
-    busy: bool = False
-    sends: bool = False
-
-    def upload(self, now_s: float, size_bytes: float) -> float:
-        """When the last byte has left."""
-        return self.trace.finish(now_s + self.offset_s, size_bytes) - self.offset_s
-
-
-@dataclass(eq=False, slots=True)
-class _Frame:
-    """A frame on its way. `open`: the device still waits for the cloud's word."""
-
-    device: _Device
-    costs: Costs
-    key: Hashable
-    arrived_s: float
-    sending_s: float = math.nan
-    sent_s: float = math.inf
-    idle_s: float = 0.0
-    job: Job[_Frame] | None = None
-    open: bool = True
-
-
 class _Simulation:
     """The state between two events."""
 
@@ -133,7 +98,7 @@ class _Simulation:
         self._deadline_s = self._local_s if fleet.deadline_s is None else fleet.deadline_s
         if not math.isfinite(self._deadline_s):
             raise InputError(f"{fleet.problem.name}: the edge cannot do a frame alone, so a fleet needs a deadline")
-        self._queue = FairQueue[_Frame](max_jobs=fleet.limits.queued, max_bytes=fleet.limits.held_bytes)
+        self._queue = FairQueue[Frame](max_jobs=fleet.limits.queued, max_bytes=fleet.limits.held_bytes)
         self._estimates = Estimates(lambda key: self._known[key].cloud_s)
         self._load = ServerLoad(clock=lambda: self.now_s)
         self._idle = fleet.workers
@@ -144,14 +109,14 @@ class _Simulation:
         for device in self._devices:
             self._connect(device)
             first_s = device.rng.random() / self.fleet.rate_hz
-            self._at(first_s, lambda device=device: self._arrive(device))
+            self._at(first_s, partial(self._arrive, device))
         self._at(0.0, self._sample)
         while self._events and self._events[0][0] <= self.fleet.duration_s:
             self.now_s, _, happen = heapq.heappop(self._events)
             happen()
         return self._run
 
-    def _make_devices(self, table: Frontier) -> list[_Device]:
+    def _make_devices(self, table: Frontier) -> list[Device]:
         fleet = self.fleet
         devices = []
         for number in range(fleet.devices):
@@ -165,7 +130,7 @@ class _Simulation:
             )
             offset_s = rng.uniform(0.0, trace.duration_s)
             believes = (LinkEstimator(), LoadMeter(half_life_s=fleet.half_life_s), Health(rng=rng))
-            devices.append(_Device(str(number), trace, offset_s, rng, controller, *believes))
+            devices.append(Device(str(number), trace, offset_s, rng, controller, *believes))
         if fleet.static is not None:
             from dnn_surgery.evaluation.fleet_static import assign
 
@@ -181,7 +146,7 @@ class _Simulation:
         self._run.states.append(np.array([device.sends for device in self._devices]))
         self._at(self.now_s + _SAMPLE_S, self._sample)
 
-    def _connect(self, device: _Device) -> None:
+    def _connect(self, device: Device) -> None:
         """Pings and probes, all before the first frame."""
         for _ in range(_FIRST_PINGS):
             device.estimator.ping(device.upload(0.0, PING_BYTES) + self.fleet.rtt_s, 0.0)
@@ -189,7 +154,7 @@ class _Simulation:
             seconds = device.upload(0.0, _FIRST_PROBE_BYTES * (number + 1)) - device.upload(0.0, 30_000.0 * number)
             device.estimator.transfer(_FIRST_PROBE_BYTES, seconds + self.fleet.rtt_s, 0.0)
 
-    def _arrive(self, device: _Device) -> None:
+    def _arrive(self, device: Device) -> None:
         self._at(self.now_s + 1 / self.fleet.rate_hz, lambda: self._arrive(device))
         if device.busy:
             self._run.skipped += 1
@@ -199,11 +164,11 @@ class _Simulation:
         key = (plan.edge, tuple((sent.tensor, sent.codec) for sent in plan.sent))
         if key not in self._known:
             self._known[key] = costs_of(self.fleet.problem, *key)
-        frame = _Frame(device, self._known[key], key, self.now_s)
+        frame = Frame(device, self._known[key], key, self.now_s)
         device.sends = bool(plan.sent) and self._may_try(device)
         self._at(self.now_s + frame.costs.edge_s * self._noise(), lambda: self._edge_done(frame))
 
-    def _may_try(self, device: _Device) -> bool:
+    def _may_try(self, device: Device) -> bool:
         """Whether the device sends. Where it was refused a ping comes first; here every ping is answered."""
         if device.fixed is not None:
             return True
@@ -211,7 +176,7 @@ class _Simulation:
             device.health.pinged(True, self.now_s)
         return not device.health.lost
 
-    def _decide(self, device: _Device) -> Plan:
+    def _decide(self, device: Device) -> Plan:
         loads = device.meter.now(self.now_s)
         decision = device.controller.decide(self.now_s, device.estimator.belief(self.now_s), loads)
         if decision.probe and not decision.plan.sent:
@@ -220,12 +185,12 @@ class _Simulation:
             self._listen(device, size_bytes, seconds, self.now_s + seconds + self.fleet.rtt_s)
         return decision.plan
 
-    def _listen(self, device: _Device, size_bytes: float, seconds: float, when_s: float) -> None:
+    def _listen(self, device: Device, size_bytes: float, seconds: float, when_s: float) -> None:
         idle_s, device.link_used_s = self.now_s - device.link_used_s, self.now_s + seconds
         total_s = seconds + self.fleet.rtt_s
         self._at(when_s, lambda: device.estimator.transfer(size_bytes, total_s, self.now_s, idle_s=max(0.0, idle_s)))
 
-    def _edge_done(self, frame: _Frame) -> None:
+    def _edge_done(self, frame: Frame) -> None:
         if not frame.costs.up_bytes:
             self._finish(frame, "edge")
         elif not frame.device.sends:
@@ -237,7 +202,7 @@ class _Simulation:
             self._at(self.now_s + self.fleet.rtt_s / 2, lambda: self._headers(frame))
             self._at(self.now_s + self._deadline_s, lambda: self._give_up(frame))
 
-    def _headers(self, frame: _Frame) -> None:
+    def _headers(self, frame: Frame) -> None:
         """What the server does before it reads a body."""
         try:
             self._queue.check_room(frame.device.name)
@@ -246,7 +211,7 @@ class _Simulation:
         else:
             self._at(frame.sent_s + self.fleet.rtt_s / 2, lambda: self._queued(frame))
 
-    def _queued(self, frame: _Frame) -> None:
+    def _queued(self, frame: Frame) -> None:
         if not frame.open:
             return
         # The queue reckons for one worker; with several, what waits is done so many times sooner.
@@ -272,9 +237,9 @@ class _Simulation:
                 return
             self._idle -= 1
             seconds = job.work.costs.cloud_s * self._noise()
-            self._at(self.now_s + seconds, lambda job=job, seconds=seconds: self._worked(job, seconds))
+            self._at(self.now_s + seconds, partial(self._worked, job, seconds))
 
-    def _worked(self, job: Job[_Frame], seconds: float) -> None:
+    def _worked(self, job: Job[Frame], seconds: float) -> None:
         self._idle += 1
         frame = job.work
         self._estimates.record(frame.key, seconds, self.now_s)
@@ -284,7 +249,7 @@ class _Simulation:
         self._at(self.now_s + self.fleet.rtt_s / 2, lambda: self._reply(frame, load))
         self._work()
 
-    def _reply(self, frame: _Frame, load: float) -> None:
+    def _reply(self, frame: Frame, load: float) -> None:
         device = frame.device
         if not frame.open:
             return
@@ -294,7 +259,7 @@ class _Simulation:
         device.estimator.transfer(frame.costs.up_bytes, seconds, self.now_s, idle_s=frame.idle_s)
         self._finish(frame, "cloud")
 
-    def _refuse(self, frame: _Frame, error: BusyError) -> None:
+    def _refuse(self, frame: Frame, error: BusyError) -> None:
         """The word of it travels back; then the edge finishes the frame."""
         self._run.refused += 1
 
@@ -309,7 +274,7 @@ class _Simulation:
 
         self._at(self.now_s + self.fleet.rtt_s / 2, told)
 
-    def _give_up(self, frame: _Frame) -> None:
+    def _give_up(self, frame: Frame) -> None:
         if not frame.open:
             return
         if frame.job is not None:
@@ -321,11 +286,11 @@ class _Simulation:
         self._run.late += 1
         self._finish_locally(frame)
 
-    def _finish_locally(self, frame: _Frame) -> None:
+    def _finish_locally(self, frame: Frame) -> None:
         frame.open = False
         self._at(self.now_s + frame.costs.local_s * self._noise(), lambda: self._finish(frame, "local"))
 
-    def _finish(self, frame: _Frame, by: str) -> None:
+    def _finish(self, frame: Frame, by: str) -> None:
         frame.open, frame.device.busy = False, False
         self._run.add(frame.arrived_s, self.now_s - frame.arrived_s, by)
         device = frame.device

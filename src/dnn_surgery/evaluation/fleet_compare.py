@@ -21,7 +21,7 @@ AS_IT_IS, SAME, DEAF, LONG, STATIC = (
 
 @dataclass(frozen=True)
 class Result:
-    """What one kind of fleet did once it had settled, after `after_s`. `sends`: devices that a static one has sending."""
+    """What one kind of fleet did once it had settled, after `after_s`. `sends`: devices that send in a static one."""
 
     run: FleetRun
     after_s: float

@@ -1,4 +1,4 @@
-"""The best fixed assignment of devices to server and edge, in hindsight: what a fleet's own decisions are held against."""
+"""The best fixed assignment of devices to server and edge, in hindsight: what a fleet is held against."""
 
 from __future__ import annotations
 

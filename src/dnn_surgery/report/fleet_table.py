@@ -14,9 +14,9 @@ from dnn_surgery.units import format_duration
 def fleet_table(fleet: Fleet, results: Mapping[str, Result]) -> Table:
     """A row a kind of fleet."""
     table = Table(
-        title=f"{fleet.problem.name}: {fleet.devices} devices, {fleet.rate_hz:g} frames/s each, {fleet.workers} workers",
-        caption="share: devices that send. swing: its standard deviation over time. together: its variance over that of "
-        "devices that decide independently. Simulated; the first quarter is left out, except of refused and late.",
+        title=f"{fleet.problem.name}: {fleet.devices} devices at {fleet.rate_hz:g} frames/s, {fleet.workers} workers",
+        caption="share: devices that send. swing: its standard deviation over time. together: its variance over that "
+        "of devices that decide independently. Simulated; only cloud, refused and late count the first quarter.",
         title_justify="left",
         caption_justify="left",
     )
