@@ -50,7 +50,7 @@ class AcknowledgedCall:
     def result(self, timeout: float | None = None) -> bytes:
         """The reply. Errors as of a unary call."""
         try:
-            return self._reply.result(timeout)  # type: ignore[no-any-return]
+            return self._reply.result(timeout)
         except FutureTimeoutError:
             raise grpc.FutureTimeoutError from None
 
@@ -136,7 +136,7 @@ class PendingReply:
 
     def cancel(self) -> None:
         """Gives the request up; the server does not begin it if it has not."""
-        self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+        self._call.cancel()
 
     def add_done_callback(self, callback: Callable[[PendingReply], None]) -> None:
         """Calls `callback` with this object once the answer is here (at once if it is), in a thread of gRPC."""
