@@ -44,9 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs until the sources end, or a signal comes."""
+    from dnn_surgery.cli.fetching import fetch_if_asked
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.cli.profile_file import load_profile, say_differences
     from dnn_surgery.cli.signals import until_signalled
+    from dnn_surgery.cli.standard_server import connect_to_standard
     from dnn_surgery.edge.sinks import Sinks
     from dnn_surgery.report.run_output import RunOutput
 
@@ -61,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         # Before the model is loaded: that nothing can be read should not take as long to say as a model takes to load.
         intake = stack.enter_context(_open_sources(options, note))
         edge_profile = load_profile(arguments)
+        fetch_if_asked(arguments)
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
@@ -70,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
         stack.enter_context(output)
         if options.server is None:
             stream = _local(engine, options, output).stream
+        elif options.standard:
+            stream = stack.enter_context(connect_to_standard(engine, edge_profile, options, output)).stream
         else:
             stream = stack.enter_context(_connect(engine, edge_profile, options, output)).stream
         sinks = stack.enter_context(Sinks(_sinks(options, graph, output), on_error=_say))

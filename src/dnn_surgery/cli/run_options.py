@@ -27,7 +27,18 @@ ESTIMATES = ("passive", "probe", "iperf3")
 OVERLOADS = ("skip", "lower-rate", "block")
 
 # What --local has no use for.
-_REMOTE = ("server", "cut", "bandwidth", "rtt", "profile", "deadline", "memory", "max_data", "link_estimate")
+_REMOTE = (
+    "server",
+    "cut",
+    "bandwidth",
+    "rtt",
+    "profile",
+    "deadline",
+    "memory",
+    "max_data",
+    "link_estimate",
+    "cloud_profile",
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class RunOptions:
     arguments.
 
     Frames: `sources`, `overload`, `frames` (stop after so many), `in_flight`. Server: `server`; None runs all here.
+    `standard`: it is one of another make, with costs as in `cloud_profile`.
     Cut: `cut` (forced), `objective`, `algorithm`, `deadline_s`, `memory_bytes`, `budget`. Link: `link` (as said),
     `estimate` (how it is measured). Device: `slowdown`. Output: `as_json`, `json_path` (a file of
     JSON lines), `save` (an annotated video), `trace`, `view`.
@@ -46,6 +58,8 @@ class RunOptions:
     frames: int | None
     in_flight: int | None
     server: str | None
+    standard: bool
+    cloud_profile: Path | None
     cut: str | None
     objective: Any
     algorithm: str
@@ -94,6 +108,14 @@ def _add_frames(group: argparse._ArgumentGroup) -> None:
 def _add_server(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--server", metavar="HOST:PORT", help="the cloud (default: 127.0.0.1:50051)")
     group.add_argument("--local", action="store_true", help="run everything here, without a server")
+    group.add_argument("--bundle", action="store_true", help="fetch the model from the server (done if none is named)")
+    protocol_help = (
+        "own (default): dnn-surgery serve; oip: any server of the Open Inference Protocol that serves the tails "
+        "which export --format triton wrote"
+    )
+    group.add_argument("--server-protocol", choices=("own", "oip"), default="own", help=protocol_help)
+    profile_help = "the costs of an oip server (dnn-surgery serve is asked for them)"
+    group.add_argument("--cloud-profile", metavar="FILE", type=Path, help=profile_help)
     group.add_argument("--bandwidth", metavar="RATE", help="up, such as 5.85Mbit/s, at first (default: probed)")
     group.add_argument("--rtt", metavar="TIME", help="round trip, such as 40ms; goes with --bandwidth (default: 0)")
     estimate_help = "how the link is followed: passive (default, by the frames), probe, or iperf3"
@@ -153,6 +175,8 @@ def gather(arguments: argparse.Namespace) -> RunOptions:
         frames=arguments.frames,
         in_flight=arguments.in_flight,
         server=_server(arguments),
+        standard=arguments.server_protocol == "oip",
+        cloud_profile=arguments.cloud_profile,
         cut=arguments.cut,
         objective=arguments.objective or "latency",
         algorithm=arguments.algorithm,
@@ -179,6 +203,22 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.local and (given := [name for name in _REMOTE if getattr(arguments, name) is not None]):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"--local sends nothing, so it does not go with {flags}")
+    if arguments.server_protocol == "oip":
+        _check_standard(arguments)
+    elif arguments.cloud_profile is not None:
+        raise InputError("--cloud-profile goes with --server-protocol oip; dnn-surgery serve is asked for its profile")
+
+
+def _check_standard(arguments: argparse.Namespace) -> None:
+    """What a server of another make cannot do. Its cut stays as it is, so nothing is followed."""
+    if arguments.server is None:
+        raise InputError("--server-protocol oip needs --server HOST:PORT, such as Triton's port 8001")
+    if arguments.algorithm != "exact":
+        raise InputError("--algorithm does not go with --server-protocol oip: the best served cut is taken")
+    following = ("memory", "max_data", "link_estimate")
+    if given := [name for name in following if getattr(arguments, name) is not None]:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"the cut stays as it is with --server-protocol oip, so it does not go with {flags}")
 
 
 def _specs(arguments: argparse.Namespace) -> tuple[SourceSpec, ...]:

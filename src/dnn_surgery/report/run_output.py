@@ -17,6 +17,7 @@ from dnn_surgery.edge.receipt import Receipt
 from dnn_surgery.edge.result import FrameResult
 from dnn_surgery.edge.timeline import TimelineWriter
 from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.planning import Link, Plan
 from dnn_surgery.report.frame_lines import FrameLines
 from dnn_surgery.report.live_view import LiveView
 
@@ -57,9 +58,13 @@ class RunOutput:
         """Frames come from now on: with this server, or without any."""
         self._connection = connection
         if connection is not None:
-            self._lines.plan(connection.plan, connection.link)
+            self.planned(connection.plan, connection.link)
         if self._wants_view:
             self._view = self._stack.enter_context(LiveView(Console(), self.receipt, connection))
+
+    def planned(self, plan: Plan, link: Link) -> None:
+        """Where the model is cut at first, and for which link."""
+        self._lines.plan(plan, link)
 
     def event(self, event: Event) -> None:
         """Something changed. May be called in any thread."""
