@@ -149,7 +149,7 @@ def test_a_server_without_the_file_leaves_the_frame_to_the_edge_which_says_so(
         assert main(["run", *MODEL, *source, *asked, *flags(files[:1]), "--bandwidth", "1kbit/s"]) == 0
         output = capsys.readouterr()
         assert "unknown codec 'klt-" in output.out
-        assert "2 of them because the cloud could not" in output.err
+        assert "0 answered by the cloud, 2 here" in output.err
 
 
 def test_run_chooses_lossless_codecs_by_itself(
