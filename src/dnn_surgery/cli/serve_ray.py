@@ -60,13 +60,13 @@ def run_ray(arguments: argparse.Namespace, address: Address, options: dict[str, 
         quota=options["quota"],
         max_message_bytes=options["max_message_bytes"],
     )
+    ray = RayServer(replica, port=address.port, insecure=arguments.insecure, scale=scale)
     # What is wrong with a model is to be said here, in one line, not in the log of a replica.
     names = (
         [engine.graph.name for engine in load_engines(arguments, profiles)]
         if arguments.more
         else [load_graph(arguments).name]
     )
-    ray = RayServer(replica, port=address.port, insecure=arguments.insecure, scale=scale)
     with until_signalled() as signalled, ray as server:
         if arguments.json:
             print(json.dumps({"event": "listening", "address": server.address, "models": names}), flush=True)

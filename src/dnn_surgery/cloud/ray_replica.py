@@ -3,9 +3,9 @@
     client -> Ray's proxy, one a node: no TLS, reads the body -> a replica -> RequestHandler -> TailService
 
 What the proxy hands over is bytes, its methods are named by :func:`register`. A replica keeps no state between
-requests, so any of them answers any request; each has a compute thread, a queue and a load report of its own. The client's
-deadline does not come through the proxy, so a replica cannot leave out what is too late already; a client that gives
-up ends its request there, too.
+requests, so any of them answers any request; each has a compute thread, a queue and a load report of its own. The
+client's deadline does not come through the proxy, so a replica cannot leave out what is too late already; a client that
+gives up ends its request there, too.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from dnn_surgery.cloud.listening import check_exposure, check_listen
+from dnn_surgery.cloud.listening import check_listen
 from dnn_surgery.cloud.ray_replica import Replica, ReplicaOptions
 from dnn_surgery.errors import InputError
 from dnn_surgery.protocol.address import Address
@@ -70,7 +70,11 @@ class RayServer:
     def __init__(self, options: ReplicaOptions, *, port: int, insecure: bool, scale: Scale | None = None) -> None:
         self._options, self._scale = options, scale or Scale()
         everywhere = Address("0.0.0.0", port or _free_port())  # noqa: S104 - it is what Ray does, and is refused
-        check_exposure(everywhere, encrypted=False, insecure=insecure)
+        if not insecure:
+            raise InputError(
+                "Ray's ingress has no TLS and listens on every address: close its port to all but a proxy that has TLS "
+                "(docs/ray.md), and give --insecure"
+            )
         if "RAY_ADDRESS" not in os.environ:
             check_listen(everywhere)
         self.port = everywhere.port
