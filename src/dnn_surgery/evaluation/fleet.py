@@ -51,7 +51,8 @@ class Fleet:
         rate_hz: frames a second of each device, at evenly spread moments.
         deadline_s: after so long without a reply the edge finishes the frame (default: what it takes alone).
         settings: of all controllers; randomised: whether each draws its own reluctance.
-        half_life_s: of what a device remembers of the load; failures_count: whether refusals are part of it.
+        half_life_s: of what a device remembers of the load; failures_count: whether refusals are part of it,
+            and whether a device that is refused again and again comes back more seldom.
         static: so many devices always send, those that gain most from it, and the others never; None: they decide.
         jitter: deviation of the logarithm of compute seconds.
     """
@@ -129,7 +130,11 @@ class _Simulation:
                 rng=random.Random(rng.random()) if fleet.randomised else None,
             )
             offset_s = rng.uniform(0.0, trace.duration_s)
-            believes = (LinkEstimator(), LoadMeter(half_life_s=fleet.half_life_s), Health(rng=rng))
+            health = Health(rng=rng)
+            if not fleet.failures_count:
+                # No longer than the hint says.
+                health.longest_trial_s = health.first_trial_s
+            believes = (LinkEstimator(), LoadMeter(half_life_s=fleet.half_life_s), health)
             devices.append(Device(str(number), trace, offset_s, rng, controller, *believes))
         if fleet.static is not None:
             from dnn_surgery.evaluation.fleet_static import assign

@@ -13,7 +13,7 @@ from dnn_surgery.evaluation.fleet_static import best_static
 AS_IT_IS, SAME, DEAF, LONG, STATIC = (
     "as it is",
     "all equally reluctant",
-    "refusals not counted as load",
+    "refusals teach nothing",
     "a queue of 128",
     "best static",
 )

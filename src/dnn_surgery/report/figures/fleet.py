@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dnn_surgery.evaluation.fleet import Fleet
-from dnn_surgery.evaluation.fleet_compare import AS_IT_IS, LONG, SAME, Result
+from dnn_surgery.evaluation.fleet_compare import AS_IT_IS, DEAF, SAME, Result
 from dnn_surgery.report.figures.canvas import CLOUD, LINK, QUIET, clean, new_figure
 
-_SHOWN = {AS_IT_IS: CLOUD, SAME: LINK, LONG: QUIET}
+_SHOWN = {AS_IT_IS: CLOUD, SAME: LINK, DEAF: QUIET}
 
 
 def fleet_figure(fleet: Fleet, results: Mapping[str, Result]) -> Figure:
