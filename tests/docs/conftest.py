@@ -1,0 +1,77 @@
+"""What the pages take for granted: profiles, pictures, a video, files of one's own; made once a session."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dnn_surgery.cli.main import main
+from tests.docs.bench import Processes, Reader
+from tests.docs.pages import ROOT, blocks
+from tests.edge.streaming import write_video
+from tests.evaluation.pictures import IMAGENET
+
+MODULES = {
+    "my_package": '''
+import torch
+
+def build():
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 8, 3, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    return torch.nn.Sequential(*layers, torch.nn.Linear(8, 10)), (torch.rand(1, 3, 32, 32),)
+''',
+    "my_module": '''
+def plan(problem, link, goal):
+    return [layer.name for layer in problem.layers if not layer.inputs]
+''',
+}
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that every page's reader starts with a copy of."""
+    folder = tmp_path_factory.mktemp("prepared")
+    for name in ("tests", "src", "docs", "examples"):
+        (folder / name).symlink_to(ROOT / name)
+    for name in ("pictures", "footage"):
+        (folder / name).mkdir()
+        for path in IMAGENET[:2]:
+            shutil.copy(path, folder / name)
+    Image.open(IMAGENET[0]).save(folder / "cat.jpg")
+    write_video(folder / "clip.mp4", frames=4)
+    for name, code in MODULES.items():
+        (folder / f"{name}.py").write_text(code, encoding="utf-8")
+    (folder / "problem.json").write_text(problem_of_the_docs(), encoding="utf-8")
+    # Nine minutes of a link of bytes a second, as the problem above is made for.
+    (folder / "my.csv").write_text("".join(f"{60 * n},{[5, 2, 1, 8][n % 4]}\n" for n in range(10)), encoding="utf-8")
+    assert main(["profile", "resnet18", "--repeats", "2", "-o", str(folder / "pi.json"), "--json"]) == 0
+    shutil.copy(folder / "pi.json", folder / "server.json")
+    return folder
+
+
+def problem_of_the_docs() -> str:
+    return next(block.text for block in blocks("docs/planning.md") if block.language == "json")
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    running = Processes()
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def reader(
+    prepared: Path, processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Reader]:
+    folder = shutil.copytree(prepared, tmp_path / "reader", symlinks=True)
+    monkeypatch.syspath_prepend(folder)
+    yield Reader(folder, processes)
+    # Another page's file of that name is another one.
+    for name in [name for name, module in sys.modules.items() if str(folder) in str(getattr(module, "__file__", ""))]:
+        del sys.modules[name]

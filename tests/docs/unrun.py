@@ -1,0 +1,32 @@
+"""The one table of what the documentation shows and a test cannot run, with the reason.
+
+`dnn-surgery` commands among them are parsed all the same, targets of make and modules of python must exist.
+"""
+
+from __future__ import annotations
+
+import re
+
+# A pattern of the command, and why it is not run here. The first that matches holds.
+UNRUN: tuple[tuple[str, str], ...] = (
+    (r"^make ", "installs and builds; what it does is what .ci/run does"),
+    (r"^(python3 -m venv|\. \.venv|pip install)", "installs into an environment; tests run in one that is there"),
+    (r"^python -m benchmarks", "a benchmark: minutes, and figures that only a quiet machine gives"),
+    (r"^(sudo|apt-get|systemctl|docker|scp|ssh|git|chrt|nice) ?", "changes the machine, or needs another one"),
+    (r"^dnn-surgery demo", "two minutes; tests/evaluation/test_demo.py runs it with less time for each figure"),
+    (r"^dnn-surgery evaluate paper", "minutes; tests/evaluation/test_paper.py runs it on fewer networks"),
+    (r"^dnn-surgery run .*rtsp://", "a camera in the net; tests/edge/test_intake.py has a real RTSP server"),
+    (r"^dnn-surgery run .*--source \d", "a camera of this machine"),
+)
+
+
+def why_not(command: str) -> str | None:
+    """Why this command is not run; None where it is."""
+    return next((reason for pattern, reason in UNRUN if re.search(pattern, command)), None)
+
+
+# Whole pages that a test of their own runs, block by block.
+OWN_TEST: dict[str, str] = {}
+
+# Minutes on two cores: beside the quick tests.
+SLOW: frozenset[str] = frozenset()
