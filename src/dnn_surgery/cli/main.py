@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from dnn_surgery.errors import SurgeryError
 
-COMMANDS: tuple[str, ...] = ("demo", "run", "serve", "plan", "profile", "report", "link")
+COMMANDS: tuple[str, ...] = ("demo", "run", "serve", "plan", "profile", "report", "link", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
