@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from dnn_surgery.cli.main import main
 from tests.docs.bench import Processes, Reader
@@ -42,7 +42,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         for path in IMAGENET[:2]:
             shutil.copy(path, folder / name)
-    Image.open(IMAGENET[0]).save(folder / "cat.jpg")
     write_video(folder / "clip.mp4", frames=4)
     for name, code in MODULES.items():
         (folder / f"{name}.py").write_text(code, encoding="utf-8")
@@ -51,6 +50,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my.csv").write_text("".join(f"{60 * n},{[5, 2, 1, 8][n % 4]}\n" for n in range(10)), encoding="utf-8")
     assert main(["profile", "resnet18", "--repeats", "2", "-o", str(folder / "pi.json"), "--json"]) == 0
     shutil.copy(folder / "pi.json", folder / "server.json")
+    with (folder / "run.jsonl").open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        picture = str(folder / "pictures" / IMAGENET[0].name)
+        assert main(["run", "resnet18", "--local", "--source", picture, "--json"]) == 0
     return folder
 
 
