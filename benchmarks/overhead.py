@@ -36,7 +36,7 @@ def run() -> list[Figure]:
         graph = trace(module, picture, name=name, layers=found.layers)
         engine = make_engine(graph, threads=1)
         whole = engine.part(graph.inputs, graph.outputs)
-        best = plan(_split_problem(profile(graph, engine=engine, repeats=5)), LINK)
+        best = plan(split_problem(profile(graph, engine=engine, repeats=5)), LINK)
         head, tail = Head(engine, best.edge), Tail(engine, best.edge)
         arrays = {graph.inputs[0]: picture.numpy()}
 
@@ -55,7 +55,8 @@ def _in_two(head: Head, tail: Tail, arrays: dict[str, Array]) -> None:
     tail(head(arrays))
 
 
-def _split_problem(measured: Profile) -> Problem:
+def split_problem(measured: Profile) -> Problem:
+    """A problem in which both sides must compute, so that its best plan is a split."""
     problem = Problem.from_profiles(measured, measured, SLOWDOWN)
     first, last = problem.layers[2].name, problem.layers[-1].name
     return problem.with_pins(edge=[first], cloud=[last])

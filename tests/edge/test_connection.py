@@ -27,6 +27,8 @@ def test_it_measures_plans_and_answers(
         assert_equal(dict(edge(inputs).outputs), expected)
         results = list(edge.stream([NamedInputs("a", inputs), NamedInputs("b", inputs)]))
         assert [result.name for result in results] == ["a", "b"]
+    # A notice besides says that the machine was busy, where it was.
+    steps = [step for step in steps if not step.startswith("notice: ")]
     assert steps == [f"asking {server.address} for its profile", "profiling this device", "probing the link"]
 
 

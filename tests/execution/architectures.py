@@ -12,26 +12,27 @@ Inputs = Mapping[str, torch.Tensor]
 Made = tuple[nn.Module, Inputs]
 
 
-def _random(*shape: int) -> torch.Tensor:
+def random_tensor(*shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(3))
 
 
-def _tokens(length: int, words: int) -> torch.Tensor:
+def tokens(length: int, words: int) -> torch.Tensor:
     return torch.randint(0, words, (1, length), generator=torch.Generator().manual_seed(3))
 
 
-def _pytorchcv(name: str, size: int) -> Made:
+def from_pytorchcv(name: str, size: int) -> Made:
     from pytorchcv.model_provider import get_model
 
     torch.manual_seed(0)
     module = get_model(name)
-    if hasattr(module.features, "final_pool"):
-        # The packages' pools are as large as the last feature map of a full-size picture.
-        module.features.final_pool = nn.AdaptiveAvgPool2d(1)
-    return module.eval(), {"x": _random(1, 3, size, size)}
+    for part in module.modules():
+        if hasattr(part, "final_pool"):
+            # The packages' pools are as large as the last feature map of a full-size picture.
+            part.final_pool = nn.AdaptiveAvgPool2d(1)
+    return module.eval(), {"x": random_tensor(1, 3, size, size)}
 
 
-def _transformers(model: str, config: str, inputs: Inputs, **settings: Any) -> Made:
+def from_transformers(model: str, config: str, inputs: Inputs, **settings: Any) -> Made:
     import transformers
 
     torch.manual_seed(0)
@@ -39,11 +40,11 @@ def _transformers(model: str, config: str, inputs: Inputs, **settings: Any) -> M
     return module.eval(), inputs
 
 
-def _pixels(size: int) -> Inputs:
-    return {"pixel_values": _random(1, 3, size, size)}
+def pixels(size: int) -> Inputs:
+    return {"pixel_values": random_tensor(1, 3, size, size)}
 
 
-_SMALL = {"hidden_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 96}
+SMALL = {"hidden_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 96}
 
 
 class Tagger(nn.Module):
@@ -65,7 +66,7 @@ class Tagger(nn.Module):
 
 def _lstm() -> Made:
     torch.manual_seed(0)
-    return Tagger().eval(), {"words": _tokens(12, 100)}
+    return Tagger().eval(), {"words": tokens(12, 100)}
 
 
 def _detr() -> Made:
@@ -74,10 +75,10 @@ def _detr() -> Made:
     settings: dict[str, Any] = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
     settings |= {"layer_type": "basic", "out_features": ["stage4"]}
     backbone = transformers.ResNetConfig(**settings)
-    return _transformers(
+    return from_transformers(
         "DetrForObjectDetection",
         "DetrConfig",
-        _pixels(64),
+        pixels(64),
         use_timm_backbone=False,
         use_pretrained_backbone=False,
         backbone=None,
@@ -94,39 +95,39 @@ def _detr() -> Made:
 
 
 ARCHITECTURES: dict[str, Callable[[], Made]] = {
-    "vit": lambda: _transformers(
-        "ViTForImageClassification", "ViTConfig", _pixels(64), image_size=64, patch_size=16, **_SMALL
+    "vit": lambda: from_transformers(
+        "ViTForImageClassification", "ViTConfig", pixels(64), image_size=64, patch_size=16, **SMALL
     ),
-    "swin": lambda: _transformers(
+    "swin": lambda: from_transformers(
         "SwinForImageClassification",
         "SwinConfig",
-        _pixels(64),
+        pixels(64),
         image_size=64,
         embed_dim=24,
         depths=[2, 2],
         num_heads=[2, 4],
         window_size=4,
     ),
-    "segformer": lambda: _transformers(
+    "segformer": lambda: from_transformers(
         "SegformerForSemanticSegmentation",
         "SegformerConfig",
-        _pixels(64),
+        pixels(64),
         hidden_sizes=[8, 16, 24, 32],
         depths=[1, 1, 1, 1],
         num_attention_heads=[1, 1, 2, 4],
         decoder_hidden_size=32,
     ),
-    "bert": lambda: _transformers(
+    "bert": lambda: from_transformers(
         "BertForSequenceClassification",
         "BertConfig",
-        {"input_ids": _tokens(16, 200), "attention_mask": torch.tensor([[1] * 12 + [0] * 4])},
+        {"input_ids": tokens(16, 200), "attention_mask": torch.tensor([[1] * 12 + [0] * 4])},
         vocab_size=200,
-        **_SMALL,
+        **SMALL,
     ),
-    "gpt2": lambda: _transformers(
+    "gpt2": lambda: from_transformers(
         "GPT2LMHeadModel",
         "GPT2Config",
-        {"input_ids": _tokens(16, 200)},
+        {"input_ids": tokens(16, 200)},
         n_embd=48,
         n_layer=4,
         n_head=4,
@@ -135,31 +136,31 @@ ARCHITECTURES: dict[str, Callable[[], Made]] = {
         bos_token_id=0,
         eos_token_id=0,
     ),
-    "convnext": lambda: _transformers(
+    "convnext": lambda: from_transformers(
         "ConvNextForImageClassification",
         "ConvNextConfig",
-        _pixels(64),
+        pixels(64),
         hidden_sizes=[16, 24, 32, 48],
         depths=[1, 1, 2, 1],
         image_size=64,
     ),
-    "mobilevit": lambda: _transformers(
-        "MobileViTForImageClassification", "MobileViTConfig", _pixels(64), image_size=64
+    "mobilevit": lambda: from_transformers(
+        "MobileViTForImageClassification", "MobileViTConfig", pixels(64), image_size=64
     ),
-    "yolos": lambda: _transformers(
+    "yolos": lambda: from_transformers(
         "YolosForObjectDetection",
         "YolosConfig",
-        _pixels(64),
+        pixels(64),
         image_size=[64, 64],
         patch_size=16,
         num_detection_tokens=10,
-        **_SMALL,
+        **SMALL,
     ),
     "detr": _detr,
     "lstm": _lstm,
-    "densenet121": lambda: _pytorchcv("densenet121", 64),
-    "inceptionv4": lambda: _pytorchcv("inceptionv4", 107),
-    "mobilenetv2": lambda: _pytorchcv("mobilenetv2_w1", 64),
-    "efficientnet_b0": lambda: _pytorchcv("efficientnet_b0", 64),
-    "shufflenetv2": lambda: _pytorchcv("shufflenetv2_w1", 64),
+    "densenet121": lambda: from_pytorchcv("densenet121", 64),
+    "inceptionv4": lambda: from_pytorchcv("inceptionv4", 107),
+    "mobilenetv2": lambda: from_pytorchcv("mobilenetv2_w1", 64),
+    "efficientnet_b0": lambda: from_pytorchcv("efficientnet_b0", 64),
+    "shufflenetv2": lambda: from_pytorchcv("shufflenetv2_w1", 64),
 }

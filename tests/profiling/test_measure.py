@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,12 @@ import torch
 from torch import nn
 
 from dnn_surgery.errors import InputError, ProfileError, TensorError
+from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.tracing import trace
+from dnn_surgery.planning import Problem
 from dnn_surgery.profiling.measure import profile
+from dnn_surgery.profiling.processors import OtherWork
 from dnn_surgery.profiling.profile import Profile, TensorSize
 
 
@@ -137,3 +142,48 @@ def test_every_fault_in_a_file_is_one_line_that_names_the_place(graph: ModelGrap
         with pytest.raises(ProfileError, match=message) as raised:
             Profile.from_json(text)
         assert "\n" not in str(raised.value)
+
+
+def test_a_warm_up_lasts_until_two_rounds_take_as_long(graph: ModelGraph) -> None:
+    # The third and the fourth whole take as long; the rounds before them get faster.
+    durations = a_round(1, 1, 8) + a_round(1, 1, 5) + a_round(1, 1, 3) + a_round(1, 1, 3) * 4
+    seen: list[tuple[int, int]] = []
+    measured = profile(
+        graph,
+        repeats=3,
+        warmup=2,
+        clock=ScriptedClock(durations),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert (measured.whole_s, measured.warmup, measured.repeats) == (3.0, 4, 3)
+    assert seen[-1] == (7, 7)
+
+
+def test_a_warm_up_that_never_settles_ends(graph: ModelGraph) -> None:
+    measured = profile(graph, repeats=3, warmup=2, clock=ScriptedClock(a_round(1, 1, 1) + a_round(1, 1, 2)))
+    assert (measured.warmup, measured.repeats) == (6, 3)
+
+
+def test_a_busy_machine_stands_in_the_file_and_in_plans_made_from_it(graph: ModelGraph, tmp_path: Path) -> None:
+    quiet = replace(profile(graph, repeats=1, warmup=0), busy=None)
+    assert "busy" not in json.loads(quiet.to_json())
+    assert Problem.from_profiles(quiet, quiet).notices == ()
+    busy = replace(quiet, busy=OtherWork(0.42, 0.0, 12.0))
+    busy.save(tmp_path / "busy.json")
+    read = Profile.load(tmp_path / "busy.json")
+    assert read == busy
+    (notice,) = Problem.from_profiles(read, quiet).notices
+    assert notice == (
+        "the edge's profile was taken on a busy machine: other work took 42% of its processors, and it was "
+        "interrupted 12 times a second"
+    )
+    for wrong, message in ((5, "busy cannot be 5"), ({"others_share": 1.0}, "busy: key 'steal_share' is missing")):
+        with pytest.raises(ProfileError, match=message):
+            Profile.from_json(json.dumps({**json.loads(busy.to_json()), "busy": wrong}))
+
+
+def test_it_is_pinned_unless_told_otherwise(graph: ModelGraph) -> None:
+    assert "processors" not in profile(graph, repeats=1, warmup=0, pin=False).engine
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1:
+        engine = make_engine(graph, device="cpu", threads=1)
+        assert len(profile(graph, engine=engine, repeats=1, warmup=0).engine["processors"]) == 1

@@ -19,7 +19,8 @@ from dnn_surgery.calibration.cuts import candidate_cuts
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.split import cut_name
 from dnn_surgery.planning import Link, Problem
-from dnn_surgery.profiling.measure import Progress, check_repeats, run_rounds
+from dnn_surgery.profiling.measure import Progress, check_repeats, run_rounds, with_conditions
+from dnn_surgery.profiling.processors import watched
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.profiling.rounds import Clock, Rounds
 
@@ -91,6 +92,7 @@ def verify(
     warmup: int = 3,
     clock: Clock = time.perf_counter,
     progress: Progress | None = None,
+    pin: bool = True,
 ) -> Verification:
     """Profiles the engine's graph and measures all candidate cuts whole, round by round in turn.
 
@@ -100,6 +102,7 @@ def verify(
         repeats: rounds that count. warmup: rounds before them.
         clock: monotonic seconds.
         progress: called with (rounds done, rounds in all).
+        pin: keeps the process on as many processors as the engine has threads meanwhile (where the platform can).
 
     Raises:
         InputError: fewer than 1 repeat.
@@ -116,8 +119,9 @@ def verify(
         inputs=inputs,
         clock=clock,
     )
-    run_rounds([rounds, cuts], repeats=repeats, warmup=warmup, progress=progress)
-    profile = rounds.profile()
+    with watched(threads=engine.info.threads, pin=pin) as watch:
+        run_rounds([rounds, cuts], repeats=repeats, warmup=warmup, progress=progress)
+    profile = with_conditions(rounds.profile(), watch)
     return Verification(profile, compare(engine, profile, cuts.times()))
 
 

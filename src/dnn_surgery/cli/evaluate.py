@@ -1,142 +1,34 @@
-"""Judge policies on experiments that repeat to the last digit.
+"""Judge plans and policies: `traces` over recorded links, `paper` redoes the paper's figures and tables.
 
-`traces` runs the device's own controller, baselines, a clairvoyant and policies of your own over recorded links.
+Both say what they are: `traces` simulates, to the last digit the same each time; `paper` predicts from profiles.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from dnn_surgery.errors import InputError
-
-if TYPE_CHECKING:
-    from dnn_surgery.planning import Problem
+import importlib
 
 EXAMPLE = "dnn-surgery evaluate traces --trace my.csv --algorithm my_module:plan -o build/traces"
-WIDTH = 120
-TRACE_FOLDERS = ("traces", "shared/traces", "../shared/traces")
-TRACE_SUFFIXES = (".up", ".down", ".csv")
+
+EXPERIMENTS = ("traces", "paper")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `evaluate traces`."""
+    """One experiment a module of its own, ``evaluate_NAME``."""
     experiments = parser.add_subparsers(dest="experiment", metavar="EXPERIMENT", required=True)
-    traces = experiments.add_parser("traces", help="mean latency and regret over recorded links")
-    traces.add_argument(
-        "--trace",
-        action="append",
-        metavar="FILE",
-        help="a Mahimahi trace, a .csv of seconds and Mbit/s, or a folder of them; may be repeated "
-        f"(default: the first folder there is of {', '.join(TRACE_FOLDERS)})",
-    )
-    traces.add_argument(
-        "--problem",
-        action="append",
-        metavar="FILE",
-        help="a problem file; may be repeated (default: three networks measured once, the edge 8 times slower)",
-    )
-    traces.add_argument(
-        "--algorithm",
-        metavar="NAMES",
-        default="",
-        help="more policies, separated by commas: planners by name (dads, dsl, ...), your own module:function, or an "
-        "online controller module:Class",
-    )
-    traces.add_argument("--private", action="store_true", help="the model's input may not leave the device")
-    traces.add_argument("--rtt", default="40ms", metavar="TIME", help="round trip (default 40ms)")
-    traces.add_argument("--rate", type=float, metavar="HZ", help="frames a second (default: no two overlap)")
-    traces.add_argument(
-        "--deadline", metavar="TIME", help="after which the edge finishes (default: what it takes alone)"
-    )
-    traces.add_argument(
-        "--starts", type=int, default=8, metavar="N", help="places in the trace to start from (default 8)"
-    )
-    traces.add_argument("--no-tuned", action="store_true", help="leave out the grid of policies tuned in hindsight")
-    traces.add_argument("-o", "--output", metavar="DIR", help="writes traces.csv there")
+    for name in EXPERIMENTS:
+        module = importlib.import_module(f"dnn_surgery.cli.evaluate_{name}")
+        text = module.__doc__ or ""
+        experiment = experiments.add_parser(
+            name,
+            help=text.splitlines()[0],
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(experiment)
+        experiment.set_defaults(run_experiment=module.run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the experiment, prints tables, writes the file."""
-    from rich.console import Console
-
-    from dnn_surgery.evaluation.contenders import ORACLE, contenders, outside, tuned
-    from dnn_surgery.evaluation.regret import Experiment, play_all
-    from dnn_surgery.network.traces import read_trace
-    from dnn_surgery.report.regret_table import show_regret, tidy_rows, write_tidy
-    from dnn_surgery.units import parse_duration
-
-    if arguments.starts < 1:
-        raise InputError(f"--starts must be at least 1, got {arguments.starts}")
-    extra = {name: outside(name) for name in arguments.algorithm.split(",") if name}
-    traces = [(path.stem, read_trace(path)) for path in _trace_files(arguments.trace)]
-    # A pipe has no width; tables that nobody can widen later should not be cut to a terminal's 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    progress, rows = Console(stderr=True), []
-    for problem in _problems(arguments.problem, private=arguments.private):
-        for name, trace in traces:
-            experiment = Experiment.over(
-                problem,
-                trace,
-                name,
-                rtt_s=parse_duration(arguments.rtt),
-                rate_hz=arguments.rate,
-                deadline_s=None if arguments.deadline is None else parse_duration(arguments.deadline),
-                starts=arguments.starts,
-            )
-            with progress.status(f"{problem.name} on {name}") as status:
-                played = play_all(experiment, {**contenders(experiment), **extra}, status.update)
-                if not arguments.no_tuned:
-                    status.update(f"{problem.name} on {name}: tuning in hindsight")
-                    played["tuned"] = tuned(experiment)[0]
-            show_regret(experiment, played, ORACLE, console)
-            rows += list(tidy_rows(experiment, played, ORACLE))
-    if arguments.output is not None:
-        path = Path(arguments.output) / "traces.csv"
-        write_tidy(path, rows)
-        console.print(f"written to {path}")
-    return 0
-
-
-def _trace_files(given: list[str] | None) -> list[Path]:
-    """Files, and those in folders, in order of name."""
-    found: list[Path] = []
-    for name in given or [folder for folder in TRACE_FOLDERS if Path(folder).is_dir()][:1]:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix in TRACE_SUFFIXES)
-            if not inside:
-                raise InputError(f"no trace ({', '.join(TRACE_SUFFIXES)}) in the folder {path}")
-            found += inside
-        else:
-            found.append(path)
-    if not found:
-        raise InputError(f"no traces: none of {', '.join(TRACE_FOLDERS)} is here; give --trace FILE")
-    return found
-
-
-def _problems(given: list[str] | None, *, private: bool) -> Iterator[Problem]:
-    from dnn_surgery.evaluation.contenders import keep_inputs
-    from dnn_surgery.planning import Problem
-
-    if given is None:
-        folder = resources.files("dnn_surgery.evaluation") / "problems"
-        texts = [
-            (item.name, item.read_text(encoding="utf-8")) for item in folder.iterdir() if item.name[-5:] == ".json"
-        ]
-    else:
-        texts = [(name, _read(name)) for name in given]
-    for name, text in sorted(texts):
-        problem = Problem.from_json(text, where=name)
-        yield keep_inputs(problem) if private else problem
-
-
-def _read(name: str) -> str:
-    try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {name}: {error}") from error
+    """Runs the experiment."""
+    return int(arguments.run_experiment(arguments))

@@ -45,7 +45,12 @@ def add_model_arguments(
     parser.add_argument(
         "--providers", metavar="NAMES", help="ONNX Runtime's execution providers by its own names, with commas"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: the engine's)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads within an operator (default: those of a given profile, else the engine's)",
+    )
 
 
 def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:

@@ -7,6 +7,7 @@ unless it has to profile.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -76,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         found = problem.cost(edge=edge, link=link, edge_load=goal.edge_load, cloud_load=goal.cloud_load)
         found = judged(problem, goal, replace(found, objective=goal.objective))
     if arguments.json:
+        for notice in problem.notices:
+            print(f"dnn-surgery: notice: {notice}", file=sys.stderr)
         print(found.to_json())
     else:
         from dnn_surgery.cli.plan_view import show

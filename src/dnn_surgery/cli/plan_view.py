@@ -39,6 +39,8 @@ def show(problem: Problem, link: Link, goal: Goal, plan: Plan) -> None:
     told = explain(problem, link, goal, plan)
     console.print(_question(problem, link, goal), soft_wrap=True)
     console.print(f"[bold]{escape(told.verdict)}[/].", soft_wrap=True)
+    for notice in problem.notices:
+        console.print(f"Take it with care: {escape(notice)}.", soft_wrap=True)
     if told.impossible:
         console.print(f"[red]This cannot run: {escape(told.impossible)}.[/]")
     console.print(_cut(plan))

@@ -1,5 +1,7 @@
 """Measure what a model costs on this device, and write it to a profile file.
 
+The process stays on as many processors as the engine has threads, the idlest ones (--no-pin: anywhere). Where the
+machine had other work to do meanwhile, the file says so, and so does every plan made from it.
 Plan with two of them: dnn-surgery plan --edge pi.json --cloud server.json --bandwidth 5.85Mbit/s
 With --verify every candidate cut is also run whole: what was predicted stands beside what was measured, and the file
 (-o) holds both, so that a plan for one of these cuts is made from what it took.
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write the profile (default: stdout)")
     parser.add_argument("--repeats", type=int, default=15, metavar="N", help="measured rounds (default 15)")
     parser.add_argument("--verify", action="store_true", help="predicted against measured seconds of every cut")
+    parser.add_argument("--no-pin", action="store_true", help="do not stay on as many processors as there are threads")
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
     parser.add_argument("--json", action="store_true", help="no table: the profile (or the comparison) on stdout")
 
@@ -54,23 +57,31 @@ def run(arguments: argparse.Namespace) -> int:
 
         verification = _with_bar(
             f"verifying {graph.name}",
-            lambda progress: verify(engine, repeats=arguments.repeats, progress=progress),
+            lambda progress: verify(engine, repeats=arguments.repeats, progress=progress, pin=not arguments.no_pin),
         )
+        _say_busy(verification.profile)
         if arguments.output:
             calibrated(verification.profile, verification.times).save(arguments.output)
         _show_verification(verification, as_json=arguments.json)
         return 0
-    _show_profile(_measured(engine, arguments.repeats), arguments)
+    measured = _measured(engine, arguments.repeats, pin=not arguments.no_pin)
+    _say_busy(measured)
+    _show_profile(measured, arguments)
     return 0
 
 
-def _measured(engine: Engine, repeats: int) -> Profile:
+def _say_busy(measured: Profile) -> None:
+    if measured.busy is not None:
+        print(f"dnn-surgery: notice: this machine was busy meanwhile: {measured.busy.text}", file=sys.stderr)
+
+
+def _measured(engine: Engine, repeats: int, *, pin: bool) -> Profile:
     from dnn_surgery.profiling.measure import profile
 
     name = engine.graph.name
     return _with_bar(
         f"profiling {name}",
-        lambda progress: profile(engine.graph, engine=engine, repeats=repeats, progress=progress),
+        lambda progress: profile(engine.graph, engine=engine, repeats=repeats, progress=progress, pin=pin),
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
     from dnn_surgery.planning import Link
+    from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.report.frame_lines import FrameLines
 
 # Keys of a configuration file that are acted on here, beside the sources.
@@ -74,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs until the source ends."""
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
+    from dnn_surgery.cli.profile_file import load_profile, say_differences
     from dnn_surgery.edge.intake import Intake
     from dnn_surgery.edge.sinks import Sinks
     from dnn_surgery.edge.source_specs import read_sources
@@ -96,10 +98,12 @@ def run(arguments: argparse.Namespace) -> int:
         intake = stack.enter_context(
             Intake(specs, overload=arguments.overload or "skip", on_error=note, on_notice=_say)
         )
+        edge_profile = load_profile(arguments)
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
         engine = build_engine(graph, arguments)
+        say_differences(edge_profile, engine)
         lines = FrameLines(graph, as_json=arguments.json)
         sinks = stack.enter_context(Sinks(_sinks(arguments, specs, graph, lines), on_error=_say))
         frames = _frames(sinks.watch(intake), graph, arguments.frames)
@@ -111,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
             lines.cut(tuple(everything))
             results = edge.stream(frames, in_flight=1)
         else:
-            connection = stack.enter_context(_connect(graph, engine, arguments))
+            connection = stack.enter_context(_connect(graph, engine, edge_profile, arguments))
             lines.plan(connection.plan, connection.link)
             results = connection.stream(frames, in_flight=arguments.in_flight)
         for result in results:
@@ -193,9 +197,10 @@ def _say(text: str) -> None:
     print(f"dnn-surgery: {text}", file=sys.stderr)
 
 
-def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -> Connection:
+def _connect(
+    graph: ModelGraph, engine: Engine, edge_profile: Profile | None, arguments: argparse.Namespace
+) -> Connection:
     from dnn_surgery.edge.connection import connect
-    from dnn_surgery.profiling.profile import Profile
     from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
     from dnn_surgery.units import parse_duration
 
@@ -204,7 +209,7 @@ def _connect(graph: ModelGraph, engine: Engine, arguments: argparse.Namespace) -
         arguments.server or f"{DEFAULT_HOST}:{DEFAULT_PORT}",
         cut=arguments.cut,
         link=_link(arguments),
-        edge_profile=Profile.load(arguments.profile) if arguments.profile else None,
+        edge_profile=edge_profile,
         objective=arguments.objective or "latency",
         algorithm=arguments.algorithm,
         engine=engine,

@@ -48,11 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes."""
     from dnn_surgery.cli.model_arguments import build_engine, fill_from_configuration, load_graph
+    from dnn_surgery.cli.profile_file import load_profile, say_differences
     from dnn_surgery.cli.signals import until_signalled
     from dnn_surgery.cloud.iperf3 import iperf3_server
     from dnn_surgery.cloud.listening import check_listen
     from dnn_surgery.cloud.server import CloudServer
-    from dnn_surgery.profiling.profile import Profile
 
     if arguments.address is not None and arguments.port is not None:
         raise InputError("give --address or --port, not both")
@@ -64,9 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     address = _address(arguments.address, arguments.port)
     # That a port is in use should not take as long to say as a model takes to load.
     check_listen(address)
-    profile = Profile.load(arguments.profile) if arguments.profile else None
+    profile = load_profile(arguments)
     graph = load_graph(arguments)
     engine = build_engine(graph, arguments)
+    say_differences(profile, engine)
     iperf3 = nullcontext() if arguments.iperf3 is None else iperf3_server(arguments.iperf3)
     with until_signalled() as signalled, CloudServer(engine, address=str(address), profile=profile) as server, iperf3:
         if arguments.config is not None and address.loopback:

@@ -115,6 +115,8 @@ def connect(
             report("profiling this device")
             edge_profile = profile(graph, engine=engine)
         problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
+        for notice in problem.notices:
+            report(f"notice: {notice}")
         if link is None:
             report("probing the link")
             estimate = estimate_link(client.probe, max_bytes=LARGEST_PROBE_BYTES)

@@ -7,10 +7,7 @@ module --export--> program --functionalise--> operators --group--> layers --name
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +18,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from dnn_surgery.errors import ModelError
 from dnn_surgery.model import torch_nodes as nodes
+from dnn_surgery.model.exporting import export, first_line, quiet
 from dnn_surgery.model.graph import Layer, ModelGraph, Picture, Tensor
 from dnn_surgery.model.grouping import Operator, group
 from dnn_surgery.model.naming import NameSource, layer_names
@@ -80,11 +78,7 @@ def trace(
     name = name or type(module).__name__
     arguments, keywords = _distinct((arguments, keywords))
     notices = (*notices, *_fast_path_notices(module))
-    with _evaluating(module), torch.no_grad(), _quiet():
-        try:
-            exported = torch.export.export(module, arguments, keywords, dynamic_shapes=dynamic_shapes, strict=False)
-        except Exception as error:  # export runs the user's code
-            raise ModelError(f"cannot export {name}: {_first_line(error)}") from error
+    exported = export(module, arguments, keywords, name=name, dynamic_shapes=dynamic_shapes)
     return from_exported(exported, name=name, layers=layers, picture=picture, labels=labels, notices=notices)
 
 
@@ -99,7 +93,7 @@ def from_exported(
 ) -> ModelGraph:
     """The graph of a program that `torch.export` made, such as a ``.pt2`` file. The rest is as in :func:`trace`."""
     description = Description(name, dict(layers or {}), picture, tuple(labels) if labels else None, tuple(notices))
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         functional = exported.run_decompositions({})
         return _Builder(functional, examples_of(exported, name), description).build()
 
@@ -367,7 +361,7 @@ class _Recorder(fx.Interpreter):
         try:
             self.run(*(known.get(node.name) for node in self.graph.nodes if node.op == "placeholder"))
         except Exception as error:
-            raise ModelError(f"the traced model does not run on its own example: {_first_line(error)}") from error
+            raise ModelError(f"the traced model does not run on its own example: {first_line(error)}") from error
         return self.recorded
 
     def run_node(self, n: fx.Node) -> Any:
@@ -377,31 +371,6 @@ class _Recorder(fx.Interpreter):
         if n in self.data and isinstance(value, torch.Tensor):
             self.recorded[n] = _Recorded(value.numel() * value.element_size(), Layout.of(value))
         return value
-
-
-@contextmanager
-def _evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """Puts every submodule into evaluation mode, and back to what it was."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps what torch warns and logs while it exports from the user: what went wrong is in the error raised."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 def _distinct(examples: Any) -> Any:
@@ -448,8 +417,3 @@ def _attribute(module: torch.nn.Module, target: str) -> object:
     for part in target.split("."):
         value = getattr(value, part)
     return value
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]

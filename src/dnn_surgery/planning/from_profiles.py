@@ -47,8 +47,15 @@ def from_profiles(edge: Profile, cloud: Profile, edge_slowdown: float) -> Proble
                 param_bytes=here.param_bytes,
             )
         )
-    problem = Problem(name=edge.model, layers=tuple(layers), outputs=edge.outputs)
+    problem = Problem(name=edge.model, layers=tuple(layers), outputs=edge.outputs, notices=_notices(edge, cloud))
     return with_measured_cuts(problem, edge=edge.measured, cloud=cloud.measured, edge_slowdown=edge_slowdown)
+
+
+def _notices(edge: Profile, cloud: Profile) -> tuple[str, ...]:
+    whose = (
+        (("the profile", edge),) if edge is cloud else (("the edge's profile", edge), ("the cloud's profile", cloud))
+    )
+    return tuple(f"{name} was taken on a busy machine: {profile.busy.text}" for name, profile in whose if profile.busy)
 
 
 def _tensors(edge: LayerCost, cloud: LayerCost, edge_slowdown: float) -> tuple[TensorCost, ...]:

@@ -7,7 +7,7 @@ names and finite, non-negative costs. Files: :mod:`dnn_surgery.planning.problem_
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -98,6 +98,7 @@ class Forbidden:
 @dataclass(frozen=True)
 class Problem:
     """A model to be cut. `outputs` are the tensors that the user wants; layers without inputs are the model's inputs.
+    `notices` are sentences on where the seconds come from that a reader of the plan should know.
 
     Raises:
         ProblemError: naming the layer or tensor that is wrong.
@@ -108,6 +109,7 @@ class Problem:
     outputs: tuple[str, ...]
     measured: tuple[Measured, ...] = ()
     forbidden: tuple[Forbidden, ...] = ()
+    notices: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         from dnn_surgery.planning.validation import validate

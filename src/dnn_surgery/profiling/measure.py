@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from dnn_surgery.errors import InputError
 from dnn_surgery.execution.engine import Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.profiling.processors import Watch, watched
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.profiling.rounds import Clock, Rounds
 
 Progress = Callable[[int, int], None]
+
+# How many times as many rounds as asked for a warm-up may take.
+_LONGEST_WARMUP = 3
 
 
 def profile(
@@ -30,6 +35,7 @@ def profile(
     warmup: int = 3,
     clock: Clock = time.perf_counter,
     progress: Progress | None = None,
+    pin: bool = True,
 ) -> Profile:
     """What `graph` costs on this device.
 
@@ -38,9 +44,10 @@ def profile(
         inputs: named tensors to run it on; the traced example by default.
         engine: what runs it; torch with its own number of threads by default.
         repeats: rounds that count, each one run of every layer, of every segment and of the whole.
-        warmup: rounds before them that do not.
+        warmup: rounds before them that do not; up to twice as many more until two take about as long.
         clock: monotonic seconds.
         progress: called with (rounds done, rounds in all) after each round.
+        pin: keeps the process on as many processors as the engine has threads meanwhile (where the platform can).
 
     Raises:
         InputError: fewer than 1 repeat.
@@ -48,8 +55,15 @@ def profile(
     """
     check_repeats(repeats, warmup)
     rounds = Rounds(engine or make_engine(graph), inputs=inputs, clock=clock)
-    run_rounds([rounds], repeats=repeats, warmup=warmup, progress=progress)
-    return rounds.profile()
+    with watched(threads=rounds.engine.info.threads, pin=pin) as watch:
+        run_rounds([rounds], repeats=repeats, warmup=warmup, progress=progress)
+    return with_conditions(rounds.profile(), watch)
+
+
+def with_conditions(profile: Profile, watch: Watch) -> Profile:
+    """The profile that also says where it was pinned, and whether the machine was busy."""
+    engine = {**profile.engine, "processors": list(watch.processors)} if watch.processors else profile.engine
+    return replace(profile, engine=engine, busy=watch.busy)
 
 
 class Repeated(Protocol):
@@ -61,16 +75,29 @@ class Repeated(Protocol):
     def forget(self) -> None:
         """Drops what was measured so far."""
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the machine is warm, as far as this one tells."""
+
 
 def run_rounds(measured: Sequence[Repeated], *, repeats: int, warmup: int, progress: Progress | None) -> None:
-    """A round of each in turn, over and over; those of the warm-up are forgotten."""
-    for done in range(warmup + repeats):
-        for one in measured:
-            if done == warmup:
+    """A round of each in turn, over and over; those of the warm-up are forgotten.
+
+    The warm-up goes on until all are settled, for at most three times as many rounds as asked for. One round alone
+    cannot tell, so a warm-up of less than two is as long as asked for.
+    """
+    done, longest = 0, _LONGEST_WARMUP * warmup if warmup > 1 else warmup
+    while done < warmup + repeats:
+        if done == warmup < longest and not all(one.is_settled for one in measured):
+            warmup += 1
+        if done == warmup:
+            for one in measured:
                 one.forget()
+        for one in measured:
             one.run()
+        done += 1
         if progress:
-            progress(done + 1, warmup + repeats)
+            progress(done, warmup + repeats)
 
 
 def check_repeats(repeats: int, warmup: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dnn_surgery.errors import ProfileError
 from dnn_surgery.profiling.codec_cost import CodecMeasure
+from dnn_surgery.profiling.processors import OtherWork
 
 SCHEMA = "dnn-surgery/profile/1"
 
@@ -62,7 +63,8 @@ class Profile:
     `call_s` is what it costs to call a part, however small it is: it is in `whole_s` and in no layer's seconds.
     `measured` are cuts that were run whole beside the layers.
     `codecs` is what was measured of codecs on real frames (:mod:`measure_codecs`), often nothing.
-    `device` (name, kind), `engine` (name, version, threads) and `versions` say where the figures come from.
+    `device` (name, kind), `engine` (name, version, threads, and the processors it was pinned to) and `versions` say
+    where the figures come from. `busy`: what else the machine did meanwhile, where that was too much.
     """
 
     model: str
@@ -79,12 +81,14 @@ class Profile:
     engine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     codecs: tuple[CodecMeasure, ...] = ()
+    busy: OtherWork | None = None
 
     def to_json(self) -> str:
         """The profile as a JSON document that begins with its schema."""
         document = {"schema": SCHEMA, **asdict(self)}
-        if not self.codecs:
-            del document["codecs"]  # so that a reader that does not know the key reads all other profiles
+        for key in ("codecs", "busy"):
+            if not document[key]:
+                del document[key]  # so that a reader that does not know the key reads all other profiles
         return json.dumps(document, indent=1)
 
     def save(self, path: str | Path) -> None:
@@ -147,6 +151,7 @@ _CODEC: dict[str, _Kind] = {
     "encode_s": (int, float),
     "decode_s": (int, float),
 }
+_BUSY: dict[str, _Kind] = dict.fromkeys(("others_share", "steal_share", "preemptions_hz"), (int, float))
 _PROFILE: dict[str, _Kind] = {
     "model": str,
     "fingerprint": str,
@@ -162,8 +167,9 @@ _PROFILE: dict[str, _Kind] = {
     "engine": dict,
     "versions": dict,
     "codecs": list,
+    "busy": dict,
 }
-_OPTIONAL = {"device", "engine", "versions", "call_s", "measured", "leave_s", "enter_s", "codecs"}
+_OPTIONAL = {"device", "engine", "versions", "call_s", "measured", "leave_s", "enter_s", "codecs", "busy"}
 
 
 def _record(document: Any, where: str) -> Profile:
@@ -178,6 +184,7 @@ def _record(document: Any, where: str) -> Profile:
             "outputs": _names(document["outputs"], f"{where}: outputs"),
             "measured": tuple(_cut(cut, f"{where}: measured[{index}]") for index, cut in cuts),
             "codecs": tuple(_codec(measure, f"{where}: codecs[{index}]") for index, measure in codecs),
+            "busy": _busy(document["busy"], f"{where}: busy") if "busy" in document else None,
         }
     )
 
@@ -185,6 +192,11 @@ def _record(document: Any, where: str) -> Profile:
 def _cut(record: Any, where: str) -> MeasuredCut:
     _check(record, _CUT, where)
     return MeasuredCut(**{**record, "edge": _names(record["edge"], f"{where}.edge")})
+
+
+def _busy(record: Any, where: str) -> OtherWork:
+    _check(record, _BUSY, where)
+    return OtherWork(**record)
 
 
 def _codec(record: Any, where: str) -> CodecMeasure:

@@ -26,6 +26,10 @@ from dnn_surgery.profiling.received import as_received
 from dnn_surgery.profiling.scaling import Raw, scale, spread_of
 
 Clock = Callable[[], float]
+
+# Two rounds that differ by no more than this share took about as long.
+SETTLED = 0.05
+
 _Steps = Sequence[tuple[tuple[str, ...], Part]]
 
 
@@ -73,6 +77,12 @@ class Rounds:
         self._whole_s: list[float] = []
         self._call_s: list[float] = []
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last two rounds took about as long: caches are warm, the processor is at its clock rate."""
+        last = self._whole_s[-2:]
+        return len(last) < 2 or max(last) <= min(last) * (1 + SETTLED)
+
     def run(self) -> None:
         """One round."""
         self.count += 1
@@ -113,7 +123,7 @@ class Rounds:
             repeats=self.count - self.warmup,
             warmup=self.warmup,
             call_s=scaled.call_s,
-            device={"name": info.device_name, "kind": info.device, "machine": _machine()},
+            device={"name": info.device_name, "kind": info.device, "machine": machine_name()},
             engine={"name": info.name, "version": info.version, "threads": info.threads},
             versions={"python": platform.python_version(), "dnn-surgery": metadata.version("dnn-surgery")},
         )
@@ -166,7 +176,7 @@ def _last_reads(steps: _Steps) -> dict[int, list[str]]:
     return found
 
 
-def _machine() -> str:
+def machine_name() -> str:
     """The board's name where it has one (a Raspberry Pi), else the processor's."""
     board = Path("/proc/device-tree/model")
     if board.exists():

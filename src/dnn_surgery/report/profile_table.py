@@ -31,6 +31,8 @@ def show_profile(profile: Profile, console: Console | None = None) -> None:
     (console or Console()).print(table)
     engine = profile.engine
     threads = f"{engine.get('threads')} thread{'' if engine.get('threads') == 1 else 's'}"
+    if engine.get("processors"):
+        threads += f" on processor {', '.join(map(str, engine['processors']))}"
     (console or Console()).print(
         f"{engine.get('name')} {engine.get('version')}, {threads}; medians of {profile.repeats} rounds, "
         "layers scaled to the whole"
