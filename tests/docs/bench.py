@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from dnn_surgery.edge.source_specs import read_sources
 from dnn_surgery.planning import Problem
 from tests.cli.serving import environment
 from tests.docs.pages import ROOT, Block, commands
-from tests.docs.unrun import why_not
+from tests.docs.unrun import CAMERA, VIDEO, why_not
 
 # What readers are told to put in for their own server.
 ADDRESS = re.compile(r"(?:localhost|127\.0\.0\.1|192\.168\.1\.20|cloud(?:\.example)?):(\d+)")
@@ -100,52 +101,93 @@ class Reader:
 
     def command(self, command: str) -> str:
         """Runs a command, or parses it where the table says why it is not run; what it printed."""
-        program, *words = shlex.split(command.replace(" ...", ""), comments=True)
+        program, *words = shlex.split(CAMERA.sub(VIDEO, command.replace(" ...", "")), comments=True)
         if why_not(command) is not None:
             _exists(program, words)
             return ""
         if program == "dnn-surgery":
-            return self.surgery(words, elided=command.endswith("..."))
+            return self.surgery(words)
+        if program == "python" and words[0].startswith("examples/"):
+            return self.script(words)
         assert program in ("openssl", "printf", "python3"), f"nobody runs: {command}"
         done = subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
-    def surgery(self, words: list[str], *, elided: bool) -> str:
+    def surgery(self, words: list[str]) -> str:
+        """A command of this project."""
         _parse(words)
         if words[0] in _ALSO_SERVERS:
             self.start(words)
             return ""
-        if words[0] == "run" and elided:
-            words = [*words, "--server", "localhost:50051", "--source", "pictures/"]
-        model = words[1] if len(words) > 1 and not words[1].startswith("-") else DEFAULT_MODEL
-        words = [ADDRESS.sub(lambda match: self.peer(match[1], model), word) for word in words]
-        words += [word for word in SHORTER.get(words[0], ()) if words[0] != "profile" or "--repeats" not in words]
+        if words[0] == "run":
+            words = self.completed(words)
+        words = self.reached(words, _model(words, self.folder))
+        words += SHORTER.get(words[0], ())
         output, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = main(words)
         assert code == 0, f"dnn-surgery {shlex.join(words)}: {errors.getvalue()}"
-        assert words[0] != "run" or "nothing" not in errors.getvalue()
         return output.getvalue()
+
+    def script(self, words: list[str]) -> str:
+        """One of examples/, with the server's real address."""
+        words = self.reached(words, DEFAULT_MODEL)
+        output, before = io.StringIO(), sys.argv
+        sys.argv = words
+        try:
+            with contextlib.redirect_stdout(output):
+                runpy.run_path(words[0], run_name="__main__")
+        finally:
+            sys.argv = before
+        assert output.getvalue().strip(), f"{words[0]} printed nothing"
+        return output.getvalue()
+
+    def completed(self, words: list[str]) -> list[str]:
+        """`run` with what a page left out, and with videos for the cameras of its configuration."""
+        if "--config" in words:
+            place = words.index("--config") + 1
+            text = Path(words[place]).read_text(encoding="utf-8")
+            (self.folder / "put-in.yaml").write_text(CAMERA.sub(VIDEO, text), encoding="utf-8")
+            words = [*words[:place], "put-in.yaml", *words[place + 1 :]]
+        elif "--source" not in words:
+            words = [*words, "--source", "pictures/"]
+        return words if {"--server", "--local"} & set(words) else [*words, "--server", "localhost:50051"]
+
+    def reached(self, words: list[str], model: str) -> list[str]:
+        """The words with the addresses of what runs here."""
+        return [ADDRESS.sub(lambda match: self.peer(match[1], model), word) for word in words]
 
     def start(self, words: list[str]) -> None:
         """A server or a link, on any free port."""
         if words[0] == "link":
             words = [*_without(words, "--listen", "--target"), "--listen", "127.0.0.1:0"]
-            self.addresses[""] = self.processes.address(
-                (*words, "--target", self.server(DEFAULT_MODEL)), self.folder
-            )
+            target = self.server(DEFAULT_MODEL)
+            self.addresses[""] = self.processes.address((*words, "--target", target), self.folder)
             return
-        model = words[1]
+        model = _model(words, self.folder)
         words = [*_without(words, "--address", "--port"), "--port", "0"]
         self.addresses[model] = self.processes.address(tuple(words), self.folder)
 
     def server(self, model: str) -> str:
         """The page's own server of the model, or a plain one."""
-        return self.addresses.get(model) or self.processes.address(("serve", model, "--port", "0"), self.folder)
+        if model in self.addresses:
+            return self.addresses[model]
+        what = ("--config", model) if model.endswith(".yaml") else (model,)
+        return self.processes.address(("serve", *what, "--port", "0"), self.folder)
 
     def peer(self, port: str, model: str) -> str:
         return self.addresses[""] if port == "50061" else self.server(model)
+
+
+def _model(words: list[str], folder: Path) -> str:
+    """What a command is about: its MODEL, its configuration's architecture, or the file of that where it has none."""
+    if "--config" in words:
+        path = words[words.index("--config") + 1]
+        path = "yolo.yaml" if path == "put-in.yaml" else path
+        architecture = load_configuration(folder / words[words.index("--config") + 1]).model.architecture
+        return architecture or path
+    return words[1] if len(words) > 1 and not words[1].startswith("-") else DEFAULT_MODEL
 
 
 def _without(words: list[str], *flags: str) -> list[str]:

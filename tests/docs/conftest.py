@@ -15,6 +15,7 @@ from tests.docs.bench import Processes, Reader
 from tests.docs.pages import ROOT, blocks
 from tests.edge.streaming import write_video
 from tests.evaluation.pictures import IMAGENET
+from tests.onnx_files import REAL_FILES
 
 MODULES = {
     "my_package": '''
@@ -45,7 +46,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(folder / "clip.mp4", frames=4)
     for name, code in MODULES.items():
         (folder / f"{name}.py").write_text(code, encoding="utf-8")
-    (folder / "problem.json").write_text(problem_of_the_docs(), encoding="utf-8")
+    (folder / "problem.json").write_text(_shown("docs/planning.md", "json"), encoding="utf-8")
+    (folder / "yolo.yaml").write_text(_shown("docs/own-model.md", "yaml"), encoding="utf-8")
+    (folder / "yolo.onnx").symlink_to(REAL_FILES["yolov8"][0])
+    (folder / "coco.txt").write_text("".join(f"label {number}\n" for number in range(18)), encoding="utf-8")
     # Nine minutes of a link of bytes a second, as the problem above is made for.
     (folder / "my.csv").write_text("".join(f"{60 * n},{[5, 2, 1, 8][n % 4]}\n" for n in range(10)), encoding="utf-8")
     assert main(["profile", "resnet18", "--repeats", "2", "-o", str(folder / "pi.json"), "--json"]) == 0
@@ -56,8 +60,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def problem_of_the_docs() -> str:
-    return next(block.text for block in blocks("docs/planning.md") if block.language == "json")
+def _shown(page: str, language: str) -> str:
+    return next(block.text for block in blocks(page) if block.language == language)
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +81,4 @@ def reader(
     # Another page's file of that name is another one.
     for name in [name for name, module in sys.modules.items() if str(folder) in str(getattr(module, "__file__", ""))]:
         del sys.modules[name]
+    sys.modules.pop("examples", None)

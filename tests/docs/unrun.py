@@ -15,9 +15,10 @@ UNRUN: tuple[tuple[str, str], ...] = (
     (r"^(sudo|apt-get|systemctl|docker|scp|ssh|git|chrt|nice) ?", "changes the machine, or needs another one"),
     (r"^dnn-surgery demo", "two minutes; tests/evaluation/test_demo.py runs it with less time for each figure"),
     (r"^dnn-surgery evaluate paper", "minutes; tests/evaluation/test_paper.py runs it on fewer networks"),
-    (r"^dnn-surgery run .*rtsp://", "a camera in the net; tests/edge/test_intake.py has a real RTSP server"),
-    (r"^dnn-surgery run .*--source \d", "a camera of this machine"),
 )
+
+# What is put in for a camera, of the machine or in the net (tests/edge/test_intake.py has a real RTSP server).
+CAMERA, VIDEO = re.compile(r"rtsp://[^\s\"']+|(?<=--source )\d+"), "clip.mp4"
 
 
 def why_not(command: str) -> str | None:
