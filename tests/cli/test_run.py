@@ -168,7 +168,7 @@ def test_a_picture_that_is_no_picture_costs_no_other_picture(
     ("arguments", "message"),
     [
         (["resnet81"], "no model 'resnet81' in the zoo; did you mean 'resnet18'"),
-        ([], "no MODEL given"),
+        (["--server-protocol", "oip"], "name a MODEL"),
         ([FACTORY], "not trusted"),
         ([*MODEL, "--weights", "absent.pth"], "absent.pth"),
         ([*MODEL, "--threads", "0"], "the number of threads must be from 1 to 1024, got 0"),

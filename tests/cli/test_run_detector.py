@@ -94,6 +94,20 @@ def test_none_prints_the_arrays(home: Path, capsys: pytest.CaptureFixture[str]) 
     assert np.asarray(record["outputs"][next(iter(record["outputs"]))]).shape == (1, 7, 64)
 
 
+def test_a_bundle_holds_both_stages_and_the_labels(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of the configuration is needed any more."""
+    bundle = str(tmp_path / "detector.bundle")
+    config = ["--config", str(home / "configuration.yaml")]
+    assert main(["export", *config, "--format", "bundle", "-o", bundle]) == 0
+    capsys.readouterr()
+    assert main(["run", bundle, "--source", str(home / "frame.png"), "--local", "--json", "--threads", "1"]) == 0
+    (record,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = [(one["label"], one["box"]) for one in record["detections"]]
+    assert found == [("red", [64, 32, 96, 64]), ("blue", [160, 64, 192, 96])]
+
+
 def test_profile_reads_the_same_sections(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "--config", str(home / "configuration.yaml"), "--repeats", "1", "--json"]) == 0
     names = [layer["name"] for layer in json.loads(capsys.readouterr().out)["layers"]]

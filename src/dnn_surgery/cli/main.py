@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from dnn_surgery.errors import SurgeryError
 
-COMMANDS: tuple[str, ...] = ("demo", "run", "serve", "plan", "profile", "report", "link", "evaluate")
+COMMANDS: tuple[str, ...] = ("demo", "run", "serve", "plan", "profile", "export", "report", "link", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from dnn_surgery.model.preprocess import Preprocess
 
 MODEL_HELP = (
-    "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; or package.module:factory"
+    "vgg16, alexnet, nin, tiny_yolov2, resnet18, efficientnet_lite0; model.onnx; model.pt2; model.bundle; "
+    "or package.module:factory"
 )
 
 

@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 
 EXAMPLE = "dnn-surgery profile resnet18 -o pi.json"
 
+DEFAULT_REPEATS = 15
+
 # What is acted on here, and what is the business of `run` and `serve`.
 _SUPPORTED = (*MODEL_KEYS, "server", "profiles", "sources", "plan", "link", "overload", "output")
 
@@ -36,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_model_arguments(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write the profile (default: stdout)")
-    parser.add_argument("--repeats", type=int, default=15, metavar="N", help="measured rounds (default 15)")
+    parser.add_argument(
+        "--repeats", type=int, default=DEFAULT_REPEATS, metavar="N", help="measured rounds (default 15)"
+    )
     parser.add_argument("--verify", action="store_true", help="predicted against measured seconds of every cut")
     parser.add_argument("--no-pin", action="store_true", help="do not stay on as many processors as there are threads")
     parser.add_argument("--config", metavar="FILE", help="configuration.yaml; flags win")
@@ -64,9 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
             calibrated(verification.profile, verification.times).save(arguments.output)
         _show_verification(verification, as_json=arguments.json)
         return 0
-    measured = _measured(engine, arguments.repeats, pin=not arguments.no_pin)
-    _say_busy(measured)
-    _show_profile(measured, arguments)
+    found = measured(engine, repeats=arguments.repeats, pin=not arguments.no_pin)
+    _show_profile(found, arguments)
     return 0
 
 
@@ -75,14 +78,17 @@ def _say_busy(measured: Profile) -> None:
         print(f"dnn-surgery: notice: this machine was busy meanwhile: {measured.busy.text}", file=sys.stderr)
 
 
-def _measured(engine: Engine, repeats: int, *, pin: bool) -> Profile:
+def measured(engine: Engine, *, repeats: int = DEFAULT_REPEATS, pin: bool = True) -> Profile:
+    """Profiles the engine's model, under a bar on stderr, and says if the machine was busy meanwhile."""
     from dnn_surgery.profiling.measure import profile
 
     name = engine.graph.name
-    return _with_bar(
+    found = _with_bar(
         f"profiling {name}",
         lambda progress: profile(engine.graph, engine=engine, repeats=repeats, progress=progress, pin=pin),
     )
+    _say_busy(found)
+    return found
 
 
 def _with_bar(title: str, work: Callable[[Callable[[int, int], None]], Result]) -> Result:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from dnn_surgery.cli.model_arguments import MODEL_KEYS
 from dnn_surgery.errors import InputError, SourceError
 
 if TYPE_CHECKING:
-    from dnn_surgery.edge.connection import Connection
     from dnn_surgery.edge.intake import SourceSpec, TakenFrame
+    from dnn_surgery.edge.result import FrameResult
     from dnn_surgery.edge.runtime import NamedInputs
     from dnn_surgery.edge.sinks import Sink
     from dnn_surgery.execution.engine import Engine
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from dnn_surgery.cli.model_arguments import add_model_arguments
 
     add_model_arguments(parser)
+    parser.add_argument("--bundle", action="store_true", help="fetch the model from the server (done if none is named)")
     parser.add_argument(
         "--source",
         action="append",
@@ -55,6 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--save", metavar="FILE.mp4", help="write a video with the answers drawn into the frames")
     parser.add_argument("--server", metavar="HOST:PORT", help="the cloud (default: 127.0.0.1:50051)")
+    parser.add_argument(
+        "--server-protocol",
+        choices=("own", "oip"),
+        default="own",
+        help="own (default): dnn-surgery serve; oip: any server of the Open Inference Protocol that serves the tails "
+        "which export --format triton wrote",
+    )
+    parser.add_argument("--cloud-profile", metavar="FILE", help="the server's profile (default: asked of the server)")
     parser.add_argument("--local", action="store_true", help="run everything here, without a server")
     parser.add_argument("--cut", metavar="LAYER", help="cut after this layer instead of planning")
     parser.add_argument("--bandwidth", metavar="RATE", help="up, such as 5.85Mbit/s (default: probed)")
@@ -74,8 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs until the source ends."""
+    from dnn_surgery.cli.fetching import fetch_if_asked
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.cli.profile_file import load_profile, say_differences
+    from dnn_surgery.cli.standard_server import connected_to_standard
     from dnn_surgery.edge.intake import Intake
     from dnn_surgery.edge.sinks import Sinks
     from dnn_surgery.edge.source_specs import read_sources
@@ -83,7 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     specs = read_sources(arguments.source or [])
     if arguments.config is not None:
-        specs = specs or _configured(arguments)
+        # Read in any case: it says more than the sources.
+        configured = _configured(arguments)
+        specs = specs or configured
     if not specs:
         raise InputError("no --source given: a picture, a folder, a glob, or a video file")
     _check(arguments)
@@ -99,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             Intake(specs, overload=arguments.overload or "skip", on_error=note, on_notice=_say)
         )
         edge_profile = load_profile(arguments)
+        fetch_if_asked(arguments)
         graph = load_graph(arguments)
         if graph.picture is None:
             raise InputError(f"{graph.name} takes no pictures ({', '.join(graph.inputs)}); run feeds it pictures only")
@@ -115,9 +129,9 @@ def run(arguments: argparse.Namespace) -> int:
             lines.cut(tuple(everything))
             results = edge.stream(frames, in_flight=1)
         else:
-            connection = stack.enter_context(_connect(graph, engine, edge_profile, arguments))
-            lines.plan(connection.plan, connection.link)
-            results = connection.stream(frames, in_flight=arguments.in_flight)
+            connect = connected_to_standard if arguments.server_protocol == "oip" else _connected
+            stream = stack.enter_context(connect(engine, edge_profile, arguments, _link(arguments), lines))
+            results = stream(frames, in_flight=arguments.in_flight)
         for result in results:
             lines.result(result)
             sinks.result(result)
@@ -132,9 +146,12 @@ def _check(arguments: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if arguments.local:
-        remote = ("server", "cut", "bandwidth", "rtt", "profile", "deadline")
-        if given := [f"--{name}" for name in remote if getattr(arguments, name) is not None]:
+        remote = ("server", "cut", "bandwidth", "rtt", "profile", "deadline", "cloud_profile")
+        if given := [f"--{name.replace('_', '-')}" for name in remote if getattr(arguments, name) is not None]:
             raise InputError(f"--local sends nothing, so it does not go with {', '.join(given)}")
+
+    if arguments.server_protocol == "own" and arguments.cloud_profile is not None:
+        raise InputError("--cloud-profile goes with --server-protocol oip; dnn-surgery serve is asked for its profile")
 
 
 def _configured(arguments: argparse.Namespace) -> list[SourceSpec]:
@@ -197,18 +214,19 @@ def _say(text: str) -> None:
     print(f"dnn-surgery: {text}", file=sys.stderr)
 
 
-def _connect(
-    graph: ModelGraph, engine: Engine, edge_profile: Profile | None, arguments: argparse.Namespace
-) -> Connection:
+@contextmanager
+def _connected(
+    engine: Engine, edge_profile: Profile | None, arguments: argparse.Namespace, link: Link | None, lines: FrameLines
+) -> Iterator[Callable[..., Iterator[FrameResult]]]:
     from dnn_surgery.edge.connection import connect
     from dnn_surgery.protocol.address import DEFAULT_HOST, DEFAULT_PORT
     from dnn_surgery.units import parse_duration
 
-    return connect(
-        graph,
+    with connect(
+        engine.graph,
         arguments.server or f"{DEFAULT_HOST}:{DEFAULT_PORT}",
         cut=arguments.cut,
-        link=_link(arguments),
+        link=link,
         edge_profile=edge_profile,
         objective=arguments.objective or "latency",
         algorithm=arguments.algorithm,
@@ -216,7 +234,9 @@ def _connect(
         deadline_s=parse_duration(arguments.deadline) if arguments.deadline else None,
         slowdown=arguments.emulate_slowdown,
         report=_say,
-    )
+    ) as connection:
+        lines.plan(connection.plan, connection.link)
+        yield connection.stream
 
 
 def _link(arguments: argparse.Namespace) -> Link | None:

@@ -1,8 +1,9 @@
 """Run the cloud: serve a model, whole or from any cut on, over the Open Inference Protocol (gRPC).
 
-Any Triton client can send the model's own input; the project's edge sends what is left at its cut. The server keeps no
-state between requests. SIGINT and SIGTERM finish the requests under way and end it. Of a configuration file the port is
-taken, not the address: that says where devices find the server.
+Any Triton client can send the model's own input; the project's edge sends what is left at its cut, and one that has no
+model fetches it here as a bundle. The server keeps no state between requests. SIGINT and SIGTERM finish the requests
+under way and end it. Of a configuration file the port is taken, not the address: that says where devices find the
+server.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from dnn_surgery import codecs
+from dnn_surgery.cloud.bundles import Bundles
 from dnn_surgery.cloud.load import LoadMeter
 from dnn_surgery.cloud.tails import DEFAULT_MAX_TAILS, Tails
 from dnn_surgery.errors import (
@@ -30,6 +31,7 @@ from dnn_surgery.execution.engine import Array, Engine, check_array
 from dnn_surgery.model.graph import near
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.dataplane import (
+    BundleFile,
     DataPlane,
     InferRequest,
     InferResult,
@@ -84,6 +86,7 @@ class TailService(DataPlane):
         self._clock = clock
         self._profile = profile
         self._measuring: asyncio.Future[Profile] | None = None
+        self._bundles = Bundles(engine.graph)
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dnn-surgery-compute")
 
     def __enter__(self) -> TailService:
@@ -97,6 +100,7 @@ class TailService(DataPlane):
     def close(self) -> None:
         """Waits for what is running; what still waits is given up. May be called again."""
         self._compute.shutdown(wait=True, cancel_futures=True)
+        self._bundles.close()
 
     def server(self) -> ServerDescription:
         """See :meth:`DataPlane.server`."""
@@ -139,6 +143,12 @@ class TailService(DataPlane):
                 if measuring.done():
                     self._measuring = None
         return self._profile.to_json()
+
+    async def bundle(self, name: str, fingerprint: str | None) -> BundleFile:
+        """See :meth:`DataPlane.bundle`. A PyTorch model is exported first: seconds in which no request runs."""
+        self._check_model(name or self._graph.name, "")
+        self._check_fingerprint(fingerprint)
+        return await self._bundles.get(self._in_compute_thread)
 
     def _check_model(self, name: str, version: str) -> None:
         if name != self._graph.name:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dnn_surgery.errors import InputError
 from dnn_surgery.execution.engine import Engine
 from dnn_surgery.model.graph import ModelGraph, near
+from dnn_surgery.model.onnx_extra import require_onnx
 
 ENGINES = ("torch", "onnxruntime")
 
@@ -37,6 +38,7 @@ def make_engine(
     if name == "auto":
         name = "onnxruntime" if graph.program.kind == "onnx" else "torch"
     if name == "onnxruntime":
+        require_onnx()
         from dnn_surgery.execution.onnx_engine import OnnxEngine
 
         return OnnxEngine(graph, device=device, providers=providers, threads=threads)

@@ -18,18 +18,17 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from dnn_surgery.errors import InputError, ModelError, TensorError
+from dnn_surgery.errors import ModelError, TensorError
 from dnn_surgery.execution.chain import Chain, make_chain, part_bytes
 from dnn_surgery.execution.compiled import CompiledParts, Key
 from dnn_surgery.execution.engine import Array, Engine, EngineInfo, Part, check_array
-from dnn_surgery.execution.model_cache import cached
+from dnn_surgery.execution.onnx_folder import onnx_folder
 from dnn_surgery.execution.onnx_packing import is_worth_packing
 from dnn_surgery.execution.onnx_reference import make_reference
 from dnn_surgery.execution.onnx_session import choose_providers, default_threads, make_session, run_session, runtime
 from dnn_surgery.execution.onnx_source import PartSource, serialised
 from dnn_surgery.execution.tolerance import TOLERANCE, deviation
 from dnn_surgery.model.graph import ModelGraph
-from dnn_surgery.model.onnx_program import OnnxProgram
 from dnn_surgery.model.segments import Segment
 
 DEFAULT_BUDGET_BYTES = 256 * 2**20
@@ -68,8 +67,6 @@ class OnnxEngine(Engine):
         tolerance: float = TOLERANCE,
     ) -> None:
         ort = runtime()
-        if strange := [name for name, tensor in graph.tensors.items() if tensor.dtype == "bfloat16"]:
-            raise InputError(f"ONNX Runtime takes no bfloat16 arrays, and {strange[0]!r} is one: use --engine torch")
         self.graph, self.tolerance = graph, tolerance
         self._providers = choose_providers(device, providers)
         first = self._providers[0] if isinstance(self._providers[0], str) else self._providers[0][0]
@@ -81,7 +78,7 @@ class OnnxEngine(Engine):
             device_name="cpu" if first == "CPUExecutionProvider" else first,
             threads=self._threads,
         )
-        self.source = PartSource(cached(graph.fingerprint, self._write))
+        self.source = PartSource(onnx_folder(graph))
         self.chain: Chain = make_chain(graph)
         self.reference = make_reference(graph, self.source, threads=self._threads, chain=self.chain.segments)
         self._segments: dict[int, Any] = {}
@@ -176,14 +173,6 @@ class OnnxEngine(Engine):
             )
         self.deviations[(tuple(inputs), tuple(outputs))] = found[worst]
         return session
-
-    def _write(self, folder: Any) -> None:
-        if isinstance(self.graph.program, OnnxProgram):
-            self.graph.program.write(folder)
-            return
-        from dnn_surgery.execution.onnx_export import export
-
-        export(self.graph, folder)
 
 
 class OnnxPart(Part):

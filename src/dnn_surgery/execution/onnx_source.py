@@ -13,6 +13,9 @@ from dnn_surgery.errors import ModelError
 from dnn_surgery.execution.onnx_session import runtime
 from dnn_surgery.model.onnx_program import MODEL_FILE
 
+# A protobuf message ends at 2 GiB.
+EMBEDDED_BYTES = 2**30
+
 
 class PartSource:
     """Extracts parts from the model in `folder`, whose values have the names of the graph's tensors.
@@ -49,6 +52,15 @@ class PartSource:
         part = ir.Model(graph, ir_version=self._model.ir_version)
         part.opset_imports.update(self._model.opset_imports)
         return part
+
+    def save(self, inputs: Sequence[str], outputs: Sequence[str], path: Path) -> None:
+        """Writes :meth:`model` to a file that needs no other; above protobuf's limit its weights stand beside it."""
+        part = self.model(inputs, outputs)
+        weights = [value.const_value for value in part.graph.initializers.values() if value.const_value is not None]
+        if sum(weight.nbytes for weight in weights) > EMBEDDED_BYTES:
+            ir.save(part, path, external_data=f"{path.name}.weights")
+        else:
+            ir.save(ir.external_data.load_to_model(part), path)
 
     def mapped(self, model: ir.Model, *, more: bool = True) -> dict[str, Any]:
         """The large weights of a part as ONNX Runtime's values, mapped from the file once for all sessions.

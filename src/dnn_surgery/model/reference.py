@@ -1,4 +1,4 @@
-"""What a user calls a model: a name in the zoo, ``package.module:factory``, an ``.onnx`` or a ``.pt2`` file."""
+"""What a user calls a model: a name in the zoo, ``package.module:factory``, or a file (.onnx, .pt2, .bundle)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dnn_surgery.errors import ModelError, WeightsError
 from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.model.onnx_extra import require_onnx
 from dnn_surgery.model.pictures import detects, with_picture, with_postprocess
 from dnn_surgery.model.zoo import canonical_name
 from dnn_surgery.model.zoo import entry as zoo_entry
@@ -40,7 +41,7 @@ def load_model(
 
     Args:
         ref: a name in the zoo (case, hyphens and underscores do not matter), ``package.module:factory``, a file
-            ``.onnx``, or a file ``.pt2`` that `torch.export.save` wrote.
+            ``.onnx``, a file ``.pt2`` that `torch.export.save` wrote, or a ``.bundle``, which has everything in it.
         weights: a ``.pth``, ``.pt`` or ``.safetensors`` file. Without one a network of the zoo has the trained weights
             that are installed for it, or seeded ones, which a notice of the graph says.
         trust_model: allows factories and ``.pt2`` files, which are code and can do whatever their author wants.
@@ -55,6 +56,9 @@ def load_model(
         WeightsError: the weights file is missing, damaged, unsafe, or of another model.
     """
     suffix = Path(ref).suffix.lower()
+    if suffix == ".bundle":
+        options = {"weights": weights, "classes": classes, "input shapes": input_shapes}
+        return _load_bundle(Path(ref), {**options, "preprocess": preprocess, "postprocess": postprocess})
     if suffix == ".onnx":
         if weights is not None:
             raise WeightsError(f"{ref} brings its own weights; {weights} cannot be put into it")
@@ -95,14 +99,19 @@ def _load_onnx(
     preprocess: Preprocess | None,
     postprocess: Postprocess | None,
 ) -> ModelGraph:
-    try:
-        from dnn_surgery.model.onnx_graph import load_onnx
-    except ImportError as error:
-        raise ModelError(
-            "ONNX models need onnx and a runtime: pip install dnn-surgery[onnx-cpu], or dnn-surgery[onnx] beside the "
-            "onnxruntime wheel of your device"
-        ) from error
+    require_onnx()
+    from dnn_surgery.model.onnx_graph import load_onnx
+
     return load_onnx(path, input_shapes=input_shapes, preprocess=preprocess, postprocess=postprocess)
+
+
+def _load_bundle(path: Path, options: Mapping[str, object]) -> ModelGraph:
+    if given := [name for name, value in options.items() if value]:
+        raise ModelError(f"{path} is a bundle, which has everything in it; {given[0]} cannot be put into it")
+    require_onnx()
+    from dnn_surgery.model.bundle_file import load_bundle
+
+    return load_bundle(path)
 
 
 def _load_zoo(found: ZooEntry, weights: str | Path | None, classes: int | None) -> ModelGraph:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -128,7 +128,7 @@ class InferenceClient:
     ) -> PendingReply:
         """As :meth:`infer`, without waiting; what the request itself rules out is raised here, the rest by `result`."""
         request = InferRequest(
-            model_name=self.model_name,
+            model_name=self._model_for(tensors, outputs),
             fingerprint=self.fingerprint,
             inputs=tuple(_tensor(name, value, (codecs or {}).get(name)) for name, value in tensors.items()),
             outputs=tuple(outputs),
@@ -142,6 +142,10 @@ class InferenceClient:
         call = self._infer.future(data, timeout=deadline_s)
         return PendingReply(call, started_s=started_s, address=self.address, timeout_s=deadline_s, bytes_up=len(data))
 
+    def _model_for(self, tensors: Iterable[str], outputs: Iterable[str]) -> str:  # noqa: ARG002 - what others override
+        """The model that computes `outputs` from `tensors`; our own server does all of them under one name."""
+        return self.model_name
+
     def is_live(self, *, timeout_s: float | None = None) -> bool:
         """Whether a server answers and says that it is live."""
         try:
@@ -154,13 +158,13 @@ class InferenceClient:
         reply = self._call(methods.SERVER_METADATA, oip.ServerMetadataRequest(), timeout_s)
         return ServerDescription(name=reply.name, version=reply.version, extensions=tuple(reply.extensions))
 
-    def model_metadata(self, *, timeout_s: float | None = None) -> ModelDescription:
-        """What the model takes and gives as a whole.
+    def model_metadata(self, name: str | None = None, *, timeout_s: float | None = None) -> ModelDescription:
+        """What the model (or the one called `name`) takes and gives as a whole.
 
         Raises:
             UnknownModelError: the server serves no such model.
         """
-        request = oip.ModelMetadataRequest(name=self.model_name)
+        request = oip.ModelMetadataRequest(name=self.model_name if name is None else name)
         reply = self._call(methods.MODEL_METADATA, request, timeout_s)
         return ModelDescription(
             name=reply.name,
@@ -181,6 +185,16 @@ class InferenceClient:
         request = own.CloudProfileRequest(model_name=self.model_name, fingerprint=self.fingerprint or "")
         reply = self._call(methods.CLOUD_PROFILE, request, timeout_s)
         return Profile.from_json(reply.profile_json, where=f"profile of {self.address}")
+
+    def bundle_piece(self, offset: int, *, timeout_s: float | None = None) -> own.BundleReply:
+        """What the server's bundle is, and its bytes from `offset` on as far as one message carries them.
+
+        Raises:
+            FingerprintError: the server holds another model or other weights.
+            RemoteError: the server has none to offer.
+        """
+        request = own.BundleRequest(model_name=self.model_name, fingerprint=self.fingerprint or "", offset=offset)
+        return self._call(methods.BUNDLE, request, timeout_s)
 
     def probe(self, size_bytes: int, *, timeout_s: float | None = None) -> float:
         """Seconds from sending `size_bytes` of random bytes until the server's acknowledgement is here.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
+
+from dnn_surgery.errors import RemoteError
 
 Array = NDArray[Any]
 
@@ -78,6 +81,17 @@ class ServerDescription:
     extensions: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class BundleFile:
+    """The served model as one file: what it is, and `read(offset, count)` for its bytes (fewer at its end)."""
+
+    model_name: str
+    fingerprint: str
+    size_bytes: int
+    sha256: str
+    read: Callable[[int, int], bytes]
+
+
 class DataPlane(ABC):
     """Answers requests. Errors are the project's own; whatever else it raises is the server's fault."""
 
@@ -112,3 +126,13 @@ class DataPlane(ABC):
             UnknownModelError: it is not served.
             FingerprintError: the server holds another model or other weights.
         """
+
+    async def bundle(self, name: str, fingerprint: str | None) -> BundleFile:  # noqa: ARG002 - what others override
+        """The model as one file; name "" is the served model.
+
+        Raises:
+            UnknownModelError: it is not served.
+            FingerprintError: the server holds another model or other weights.
+            RemoteError: the server offers none.
+        """
+        raise RemoteError("this server offers no bundle")

@@ -46,6 +46,7 @@ MODEL_METADATA = Method(INFERENCE_SERVICE, "ModelMetadata", oip.ModelMetadataReq
 MODEL_CONFIG = Method(INFERENCE_SERVICE, "ModelConfig", oip.ModelConfigRequest, oip.ModelConfigResponse)
 MODEL_INFER = Method(INFERENCE_SERVICE, "ModelInfer", oip.ModelInferRequest, oip.ModelInferResponse)
 CLOUD_PROFILE = Method(SURGERY_SERVICE, "CloudProfile", own.CloudProfileRequest, own.CloudProfileReply)
+BUNDLE = Method(SURGERY_SERVICE, "Bundle", own.BundleRequest, own.BundleReply)
 PROBE = Method(SURGERY_SERVICE, "Probe", own.ProbeRequest, own.ProbeReply)
 
 

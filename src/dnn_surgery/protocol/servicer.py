@@ -32,6 +32,9 @@ Answer = Callable[[bytes], Awaitable[bytes]]
 # Answered to the last, so that whoever balances load sees that the server is alive and takes nothing more.
 _HEALTH = (methods.SERVER_LIVE, methods.SERVER_READY)
 
+# Small enough for a slow link's deadline and for any limit on messages, large enough that round trips do not count.
+BUNDLE_PIECE_BYTES = 512 * 2**10
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -63,6 +66,7 @@ class InferenceServicer:
             (methods.MODEL_CONFIG, self._model_config),
             (methods.MODEL_INFER, self._model_infer),
             (methods.CLOUD_PROFILE, self._cloud_profile),
+            (methods.BUNDLE, self._bundle),
             (methods.PROBE, self._probe),
         )
         return tuple(
@@ -133,6 +137,18 @@ class InferenceServicer:
         request = methods.parse(own.CloudProfileRequest, data)
         profile = await self._plane.profile(request.model_name, request.fingerprint or None)
         return own.CloudProfileReply(profile_json=profile).SerializeToString()
+
+    async def _bundle(self, data: bytes) -> bytes:
+        request = methods.parse(own.BundleRequest, data)
+        file = await self._plane.bundle(request.model_name, request.fingerprint or None)
+        piece = await asyncio.to_thread(file.read, request.offset, BUNDLE_PIECE_BYTES)
+        return own.BundleReply(
+            model_name=file.model_name,
+            fingerprint=file.fingerprint,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            data=piece,
+        ).SerializeToString()
 
     async def _probe(self, data: bytes) -> bytes:
         started_s = time.perf_counter()

@@ -72,8 +72,10 @@ class FrameLines:
         text = self._answer(result)
         stages = [f"edge {format_duration(result.edge_s)}"]
         if result.finished_by == "cloud":
-            stages += [f"link {format_duration(result.transfer_s)}", f"cloud {format_duration(result.cloud_s)}"]
-            stages += [format_size(result.sent_bytes)]
+            # A server of another make does not say how long it computed.
+            cloud = [f"cloud {format_duration(result.cloud_s)}"] if result.cloud_s else []
+            link = "link" if cloud else "link and cloud"
+            stages += [f"{link} {format_duration(result.transfer_s)}", *cloud, format_size(result.sent_bytes)]
         elif result.failure is not None:
             stages += [f"finished here {format_duration(result.local_s)}: {result.failure}"]
         return f"{Path(result.name).name}: {text}  ({', '.join(stages)})"

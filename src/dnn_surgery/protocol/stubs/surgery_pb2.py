@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.DescriptorPool().AddSerializedFile(b'\n(dnn_surgery/protocol/stubs/surgery.proto\x12\x0e\x64nn_surgery.v1\">\n\x13\x43loudProfileRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\")\n\x11\x43loudProfileReply\x12\x14\n\x0cprofile_json\x18\x01 \x01(\t\"\x1f\n\x0cProbeRequest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\"6\n\nProbeReply\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x04\x12\x10\n\x08server_s\x18\x02 \x01(\x01\x32\xa8\x01\n\x07Surgery\x12X\n\x0c\x43loudProfile\x12#.dnn_surgery.v1.CloudProfileRequest\x1a!.dnn_surgery.v1.CloudProfileReply\"\x00\x12\x43\n\x05Probe\x12\x1c.dnn_surgery.v1.ProbeRequest\x1a\x1a.dnn_surgery.v1.ProbeReply\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.DescriptorPool().AddSerializedFile(b'\n(dnn_surgery/protocol/stubs/surgery.proto\x12\x0e\x64nn_surgery.v1\">\n\x13\x43loudProfileRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\")\n\x11\x43loudProfileReply\x12\x14\n\x0cprofile_json\x18\x01 \x01(\t\"H\n\rBundleRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"h\n\x0b\x42undleReply\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"\x1f\n\x0cProbeRequest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\"6\n\nProbeReply\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x04\x12\x10\n\x08server_s\x18\x02 \x01(\x01\x32\xf0\x01\n\x07Surgery\x12X\n\x0c\x43loudProfile\x12#.dnn_surgery.v1.CloudProfileRequest\x1a!.dnn_surgery.v1.CloudProfileReply\"\x00\x12\x43\n\x05Probe\x12\x1c.dnn_surgery.v1.ProbeRequest\x1a\x1a.dnn_surgery.v1.ProbeReply\"\x00\x12\x46\n\x06\x42undle\x12\x1d.dnn_surgery.v1.BundleRequest\x1a\x1b.dnn_surgery.v1.BundleReply\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOUDPROFILEREQUEST']._serialized_end=122
   _globals['_CLOUDPROFILEREPLY']._serialized_start=124
   _globals['_CLOUDPROFILEREPLY']._serialized_end=165
-  _globals['_PROBEREQUEST']._serialized_start=167
-  _globals['_PROBEREQUEST']._serialized_end=198
-  _globals['_PROBEREPLY']._serialized_start=200
-  _globals['_PROBEREPLY']._serialized_end=254
-  _globals['_SURGERY']._serialized_start=257
-  _globals['_SURGERY']._serialized_end=425
+  _globals['_BUNDLEREQUEST']._serialized_start=167
+  _globals['_BUNDLEREQUEST']._serialized_end=239
+  _globals['_BUNDLEREPLY']._serialized_start=241
+  _globals['_BUNDLEREPLY']._serialized_end=345
+  _globals['_PROBEREQUEST']._serialized_start=347
+  _globals['_PROBEREQUEST']._serialized_end=378
+  _globals['_PROBEREPLY']._serialized_start=380
+  _globals['_PROBEREPLY']._serialized_end=434
+  _globals['_SURGERY']._serialized_start=437
+  _globals['_SURGERY']._serialized_end=677
 # @@protoc_insertion_point(module_scope)

@@ -18,6 +18,30 @@ class CloudProfileReply(_message.Message):
     profile_json: str
     def __init__(self, profile_json: _Optional[str] = ...) -> None: ...
 
+class BundleRequest(_message.Message):
+    __slots__ = ("model_name", "fingerprint", "offset")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    fingerprint: str
+    offset: int
+    def __init__(self, model_name: _Optional[str] = ..., fingerprint: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class BundleReply(_message.Message):
+    __slots__ = ("model_name", "fingerprint", "size_bytes", "sha256", "data")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    fingerprint: str
+    size_bytes: int
+    sha256: str
+    data: bytes
+    def __init__(self, model_name: _Optional[str] = ..., fingerprint: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
 class ProbeRequest(_message.Message):
     __slots__ = ("payload",)
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
