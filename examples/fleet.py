@@ -1,6 +1,6 @@
 """How many devices one server carries, simulated: the device's own estimator and controller over a recorded link.
 
-    python examples/fleet.py --problem src/dnn_surgery/evaluation/problems/resnet18.json --trace my.csv --devices 1,10,100
+    python examples/fleet.py --problem problem.json --trace my.csv --devices 1,10,100
 
 Each device starts at another place of the trace. They meet in the server only: its load is 1 / (1 - the share of time
 that they keep one compute thread busy), found by running the fleet again until it stays the same. Queueing for single

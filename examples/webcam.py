@@ -24,14 +24,16 @@ def main() -> None:
 
     graph = load_model(arguments.model)
     assert graph.picture is not None, f"{graph.name} takes no pictures"
-    with connect(graph, arguments.server, report=print) as connection:
-        # A camera offers frames whether anybody is ready or not: the newest one is taken, older ones are dropped.
-        with Intake(read_sources([arguments.source]), overload="skip", on_notice=print) as intake:
-            for frame in intake:
-                result = connection({graph.picture.tensor: fit(frame.pixels, graph.picture)}, name=frame.name)
-                said = answer(graph, result)
-                where = f"{result.sent_bytes / 1e3:.1f} kB sent, finished by the {result.finished_by}"
-                print(f"{frame.index}: {said} in {1e3 * result.latency_s:.0f} ms, {where}", flush=True)
+    # A camera offers frames whether anybody is ready or not: the newest one is taken, older ones are dropped.
+    with (
+        connect(graph, arguments.server, report=print) as connection,
+        Intake(read_sources([arguments.source]), overload="skip", on_notice=print) as intake,
+    ):
+        for frame in intake:
+            result = connection({graph.picture.tensor: fit(frame.pixels, graph.picture)}, name=frame.name)
+            said = answer(graph, result)
+            where = f"{result.sent_bytes / 1e3:.1f} kB sent, finished by: {result.finished_by}"
+            print(f"{frame.index}: {said} in {1e3 * result.latency_s:.0f} ms, {where}", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,18 +18,18 @@ from tests.evaluation.pictures import IMAGENET
 from tests.onnx_files import REAL_FILES
 
 MODULES = {
-    "my_package": '''
+    "my_package": """
 import torch
 
 def build():
     torch.manual_seed(0)
     layers = [torch.nn.Conv2d(3, 8, 3, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
     return torch.nn.Sequential(*layers, torch.nn.Linear(8, 10)), (torch.rand(1, 3, 32, 32),)
-''',
-    "my_module": '''
+""",
+    "my_module": """
 def plan(problem, link, goal):
     return [layer.name for layer in problem.layers if not layer.inputs]
-''',
+""",
 }
 
 
@@ -72,9 +72,7 @@ def processes() -> Iterator[Processes]:
 
 
 @pytest.fixture
-def reader(
-    prepared: Path, processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Reader]:
+def reader(prepared: Path, processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     folder = shutil.copytree(prepared, tmp_path / "reader", symlinks=True)
     monkeypatch.syspath_prepend(folder)
     yield Reader(folder, processes)

@@ -1,4 +1,4 @@
-"""Every example of README.md, docs/ and examples/ does what it says: see `bench.py` for how, `unrun.py` for what not."""
+"""Every example of README.md, docs/ and examples/ does what it says: `bench.py` has how, `unrun.py` what is not run."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import re
 UNRUN: tuple[tuple[str, str], ...] = (
     (r"^make ", "installs and builds; what it does is what .ci/run does"),
     (r"^(python3 -m venv|\. \.venv|pip install)", "installs into an environment; tests run in one that is there"),
-    (r"^python -m benchmarks", "a benchmark: minutes, and figures that only a quiet machine gives"),
     (r"^(sudo|apt-get|systemctl|docker|scp|ssh|git|chrt|nice) ?", "changes the machine, or needs another one"),
+    (r"^python -m (tests|benchmarks)\b", "minutes, or figures that only a quiet machine gives"),
     (r"^dnn-surgery demo", "two minutes; tests/evaluation/test_demo.py runs it with less time for each figure"),
     (r"^dnn-surgery evaluate paper", "minutes; tests/evaluation/test_paper.py runs it on fewer networks"),
 )
@@ -27,7 +27,7 @@ def why_not(command: str) -> str | None:
 
 
 # Whole pages that a test of their own runs, block by block.
-OWN_TEST: dict[str, str] = {}
+OWN_TEST: dict[str, str] = {"docs/export.md": "tests/test_export_docs.py"}
 
 # Minutes on two cores: beside the quick tests.
 SLOW: frozenset[str] = frozenset()
