@@ -121,7 +121,7 @@ def load_graph(arguments: argparse.Namespace) -> ModelGraph:
     if (labels := getattr(arguments, "labels", None)) is not None:
         graph = replace(graph, labels=_read_labels(labels))
     for notice in graph.notices:
-        print(f"dnn-surgery: notice: {notice}", file=sys.stderr)
+        sys.stderr.write(f"dnn-surgery: notice: {notice}\n")
     return graph
 
 

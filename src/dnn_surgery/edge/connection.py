@@ -2,34 +2,50 @@
 
 server --profile--> Problem <--profile-- this device
                        |
-        link --probe---+--> Plan --> Edge
+        link --probe---+--> Plan --> Runner, which follows the link from then on, or Edge, whose cut stays
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import random
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Literal, get_args
 
+from dnn_surgery.edge.budget import DataBudget
+from dnn_surgery.edge.controller import Controller
+from dnn_surgery.edge.device import Device
+from dnn_surgery.edge.events import OnEvent, ignore
+from dnn_surgery.edge.follow import Decides, Fixed, Follower
+from dnn_surgery.edge.frame import NamedInputs
+from dnn_surgery.edge.link_watch import LinkWatch
 from dnn_surgery.edge.result import FrameResult
-from dnn_surgery.edge.runtime import Edge, NamedInputs
-from dnn_surgery.errors import InputError
+from dnn_surgery.edge.runner import Runner
+from dnn_surgery.edge.way import Ways
+from dnn_surgery.errors import InfeasibleError, InputError
 from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
-from dnn_surgery.network.probe import estimate_link
-from dnn_surgery.planning import Link, Plan, Problem, plan
+from dnn_surgery.network.iperf3 import run_iperf3
+from dnn_surgery.network.probe import Sample, estimate_link
+from dnn_surgery.planning import Limits, Link, Plan, Problem, plan
+from dnn_surgery.planning.frontier import frontier_below
 from dnn_surgery.planning.plan import Objective
 from dnn_surgery.profiling.measure import profile
 from dnn_surgery.profiling.profile import Profile
+from dnn_surgery.protocol.address import parse_address
 from dnn_surgery.protocol.client import InferenceClient
-
-# A frame may take several times what was predicted (other work on either side) before the edge takes it back.
-DEADLINE_FACTOR, LEAST_DEADLINE_S = 4.0, 2.0
+from dnn_surgery.units import format_size
 
 # Below any sensible message limit of a server. A link that is too fast for it is not what makes a frame late.
 LARGEST_PROBE_BYTES = 1_000_000
 
+# What a probe sends where probes alone are learnt from, and how often iperf3, which takes a second, may run.
+PROBE_BYTES = 64_000
+IPERF3_EVERY_S = 30.0
+
+Estimate = Literal["passive", "probe", "iperf3"]
 Report = Callable[[str], None]
 
 
@@ -37,14 +53,18 @@ Report = Callable[[str], None]
 class Connection:
     """An edge at work with one server; a context manager that ends the connection.
 
-    `plan` is where the model is cut, `problem` and `link` what that was decided on.
+    `plan` is where the model is cut first, `problem` and `link` what that was decided on. `follower` says how it goes
+    on, `watch` what is known of the link since.
     """
 
-    edge: Edge
+    edge: Runner
     plan: Plan
     problem: Problem
     link: Link
     client: InferenceClient
+    follower: Follower
+    watch: LinkWatch
+    ways: Ways
 
     def __enter__(self) -> Connection:
         return self
@@ -55,16 +75,31 @@ class Connection:
         self.close()
 
     def __call__(self, inputs: Mapping[str, Array], *, name: str = "") -> FrameResult:
-        """One frame; see :meth:`Edge.__call__`."""
+        """One frame; see :meth:`Runner.__call__`."""
         return self.edge(inputs, name=name)
 
-    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int = 2) -> Iterator[FrameResult]:
-        """Results in order; see :meth:`Edge.stream`."""
+    def stream(
+        self, frames: Iterable[NamedInputs], *, in_flight: int | None = None
+    ) -> Generator[FrameResult, None, None]:
+        """Results in order; see :meth:`Runner.stream`."""
         return self.edge.stream(frames, in_flight=in_flight)
 
     def close(self) -> None:
         """Ends the connection."""
         self.client.close()
+        self.ways.close()
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What the caller wants of the cut."""
+
+    forced: tuple[str, ...] | None
+    objective: Objective
+    rate_hz: float | None
+    algorithm: str
+    follow: bool
+    limits: Limits
 
 
 def connect(
@@ -75,12 +110,18 @@ def connect(
     link: Link | None = None,
     edge_profile: Profile | None = None,
     objective: Objective = "latency",
+    rate_hz: float | None = None,
     algorithm: str = "exact",
+    follow: bool = True,
     engine: Engine | None = None,
     deadline_s: float | None = None,
+    memory_bytes: float | None = None,
+    budget: DataBudget | None = None,
+    estimate: Estimate = "passive",
     slowdown: float = 1.0,
     timeout_s: float = 10.0,
     report: Report = lambda _: None,
+    on_event: OnEvent = ignore,
 ) -> Connection:
     """Plans for the server at `address` and gets ready to run frames.
 
@@ -88,25 +129,37 @@ def connect(
         graph: the model; the server must hold the same one, with the same weights.
         address: ``host:port``.
         cut: forces the cut after this layer (or these).
-        link: how fast the way to the server is; probed if not given.
+        link: how fast the way to the server is at first; probed if not given.
         edge_profile: what the model costs here; measured if not given.
-        objective: what the plan makes best. algorithm: how (see :func:`dnn_surgery.planning.plan`).
+        objective: what the plan makes best. rate_hz: only plans that keep up with so many frames a second, if any does.
+        algorithm: how it is planned (see :func:`dnn_surgery.planning.plan`).
+        follow: whether the cut follows the link and the loads from frame to frame (a forced one, and one of another
+            algorithm than ``exact``, stays).
         engine: what runs the model here.
-        deadline_s: how long the cloud may take for a frame; four times the prediction by default, at least 2 s.
+        deadline_s: how long the cloud may take for a frame; by default four times its prediction, at least 1 s.
+        memory_bytes: how many bytes of weights the edge may hold. Below the whole model it cannot finish frames.
+        budget: how many bytes may be sent; when they are, all stays here.
+        estimate: how the link is followed: ``passive`` by the frames' own transfers, with probes where there are none;
+            ``probe`` by probes between frames alone; ``iperf3`` by that program, for which the server needs
+            ``serve --iperf3``.
         slowdown: emulates a device slower by this factor.
         timeout_s: for the calls made while connecting.
         report: told what is going on, for people who wait.
+        on_event: told of every change while frames run, with its reason.
 
     Raises:
         UnreachableError: no server answers.
         FingerprintError: the server holds another model or other weights.
         ModelError: `cut` is no layer.
+        InfeasibleError: no plan keeps the memory limit.
     """
     if deadline_s is not None and not deadline_s > 0:
         raise InputError(f"the deadline of a frame must be positive, got {deadline_s} s")
     forced = None if cut is None else graph.edge_layers(cut)
+    wish = _Wish(forced, objective, rate_hz, algorithm, follow, Limits(edge_param_bytes=memory_bytes))
     engine = engine or make_engine(graph)
     client = InferenceClient(address, model_name=graph.name, fingerprint=graph.fingerprint, timeout_s=timeout_s)
+    ways = Ways(engine, memory_bytes=memory_bytes)
     try:
         client.model_metadata()
         report(f"asking {address} for its profile")
@@ -117,25 +170,80 @@ def connect(
         problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
         for notice in problem.notices:
             report(f"notice: {notice}")
-        if link is None:
-            report("probing the link")
-            estimate = estimate_link(client.probe, max_bytes=LARGEST_PROBE_BYTES)
-            link = Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
-        if forced is None:
-            chosen = plan(problem, link, objective, algorithm=algorithm)
-        else:
-            chosen = problem.cost(edge=forced, link=link)
-        if deadline_s is None:
-            deadline_s = max(LEAST_DEADLINE_S, DEADLINE_FACTOR * chosen.latency_s)
-        edge = Edge(
-            engine,
-            chosen.edge,
-            client=client,
-            codecs={sent.tensor: sent.codec for sent in chosen.sent},
-            deadline_s=deadline_s,
-            slowdown=slowdown,
+        watch = LinkWatch(on_event=on_event)
+        link = _know_link(watch, client, link, report)
+        _measure_by(estimate, watch, client)
+        chosen = _first_plan(problem, link, wish)
+        controller = _controller(problem, chosen, wish, report)
+        if isinstance(controller, Controller):
+            engine.prepare()
+        if not ways.can_finish:
+            held = f"the whole model takes {format_size(ways.model_bytes)}, more than this device may hold"
+            report(f"{held}: frames that the cloud fails at will be answered as failed")
+        follower = Follower(
+            graph, controller, ways, watch, chosen, deadline_s=deadline_s, budget=budget, on_event=on_event
         )
+        runner = Runner(follower, Device(slowdown=slowdown), client=client, watch=watch)
     except BaseException:
         client.close()
+        ways.close()
         raise
-    return Connection(edge, chosen, problem, link, client)
+    return Connection(runner, chosen, problem, link, client, follower, watch, ways)
+
+
+def _know_link(watch: LinkWatch, client: InferenceClient, link: Link | None, report: Report) -> Link:
+    """The link as given, or as probed; the watch learns it too."""
+    if link is not None:
+        watch.assume(link.bandwidth_bps, link.rtt_s)
+        return link
+    report("probing the link")
+    estimate = estimate_link(client.probe, max_bytes=LARGEST_PROBE_BYTES)
+    for sample in estimate.samples:
+        watch.transferred(sample.size_bytes, sample.seconds, idle_s=0.0)
+    return Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
+
+
+def _measure_by(estimate: Estimate, watch: LinkWatch, client: InferenceClient) -> None:
+    """Lets probes, not frames, say how fast the link is, where that is wanted."""
+    if estimate not in get_args(Estimate):
+        raise InputError(f"the link's estimate must be {', '.join(get_args(Estimate))}, got {estimate!r}")
+    if estimate == "probe":
+        watch.probe = lambda: Sample(PROBE_BYTES, client.probe(PROBE_BYTES))
+    elif estimate == "iperf3":
+        host = parse_address(client.address).host
+
+        def by_iperf3() -> Sample:
+            bandwidth_bps = run_iperf3(host, duration_s=1).bandwidth_bps
+            return Sample(int(bandwidth_bps / 8), 1.0 + watch.rtt_s)
+
+        watch.probed(by_iperf3())
+        watch.probe, watch.probe_every_s = by_iperf3, IPERF3_EVERY_S
+
+
+def _first_plan(problem: Problem, link: Link, wish: _Wish) -> Plan:
+    if wish.forced is None:
+        return plan(problem, link, wish.objective, rate_hz=wish.rate_hz, algorithm=wish.algorithm, limits=wish.limits)
+    chosen = problem.cost(edge=wish.forced, link=link)
+    limit_bytes = wish.limits.edge_param_bytes
+    inside = set(wish.forced)
+    needed_bytes = sum(layer.param_bytes for layer in problem.layers if layer.name in inside)
+    if limit_bytes is not None and needed_bytes > limit_bytes:
+        raise InfeasibleError(
+            f"this cut holds {format_size(needed_bytes)} of weights at the edge, more than the memory limit of "
+            f"{format_size(limit_bytes)}"
+        )
+    return chosen
+
+
+def _controller(problem: Problem, chosen: Plan, wish: _Wish, report: Report) -> Decides:
+    """What decides from then on: a controller, or nobody."""
+    if wish.forced is not None or not wish.follow:
+        return Fixed(chosen)
+    if wish.algorithm != "exact":
+        report(f"the cut is that of {wish.algorithm} and stays as it is: only exact plans follow the link")
+        return Fixed(chosen)
+    rows = frontier_below(problem)
+    if rows is None:
+        report("the model has too many cuts to choose from for each frame: the cut stays as it is")
+        return Fixed(chosen)
+    return Controller(rows.within(wish.limits), objective=wish.objective, rate_hz=wish.rate_hz, rng=random.Random())

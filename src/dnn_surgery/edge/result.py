@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,21 +11,46 @@ import numpy as np
 from dnn_surgery.execution.engine import Array
 
 
+@dataclass(slots=True)
+class FrameTimes:
+    """When what happened to a frame, on the edge's clock; 0 where it did not.
+
+    `edge_*` is the head with encoding, `local_*` the edge finishing the frame. `sent_s`: the link began with it;
+    `received_s`: word came that the server has it, half a round trip after it had; `replied_s`: the reply was here.
+    """
+
+    taken_s: float = 0.0
+    edge_start_s: float = 0.0
+    edge_end_s: float = 0.0
+    sent_s: float = 0.0
+    received_s: float = 0.0
+    replied_s: float = 0.0
+    local_start_s: float = 0.0
+    local_end_s: float = 0.0
+
+    @property
+    def answered_s(self) -> float:
+        """When the answer was here."""
+        return self.local_end_s or self.replied_s or self.edge_end_s
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """The answer to one frame, and what it took.
 
-    `finished_by` says who ran the last layers; `failure` why the edge had to, where the cloud should have. `edge_s` is
-    computing (and encoding) up to the cut, `cloud_s` the server's queueing and computing, `transfer_s` the rest of the
-    call: both ways over the link, and waiting behind the frames before it. `local_s` is the edge finishing the frame.
-    `latency_s` runs from taking the frame in until its answer is here. `sent_bytes` is the whole request. `frame_size`
-    is the width and height of the frame itself, where it was said.
+    `finished_by` says who ran the last layers; `failure` why the edge had to, where the cloud should have. It is
+    ``nobody`` where the cloud failed and the edge may not hold the whole model: then there are no outputs. `edge_s` is
+    computing (and encoding) up to the cut, `cloud_s` the server's queueing and computing (`compute_s` alone),
+    `transfer_s` the rest of the call: both ways over the link, and waiting behind the frames before it. `local_s` is
+    the edge finishing the frame. `latency_s` runs from taking the frame in until its answer is here. `sent_bytes` is
+    the whole request. `frame_size` is the width and height of the frame itself, where it was said. `cut` is the name of
+    the cut, `late` says that the frame's deadline passed, `source` where the frame is from, `times` when all happened.
     """
 
     index: int
     name: str
     outputs: Mapping[str, Array]
-    finished_by: Literal["edge", "cloud"]
+    finished_by: Literal["edge", "cloud", "nobody"]
     latency_s: float
     edge_s: float
     transfer_s: float = 0.0
@@ -34,6 +59,11 @@ class FrameResult:
     sent_bytes: int = 0
     failure: str | None = None
     frame_size: tuple[int, int] | None = None
+    cut: str = ""
+    source: str = ""
+    late: bool = False
+    compute_s: float = 0.0
+    times: FrameTimes = field(default_factory=FrameTimes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
-from dnn_surgery.edge.connection import DEADLINE_FACTOR, LARGEST_PROBE_BYTES, LEAST_DEADLINE_S
+from dnn_surgery.edge.connection import LARGEST_PROBE_BYTES
 from dnn_surgery.edge.result import FrameResult
 from dnn_surgery.edge.runtime import Edge, NamedInputs
+from dnn_surgery.edge.way import DEADLINE_FACTOR, LEAST_DEADLINE_S
 from dnn_surgery.errors import FingerprintError, InputError
 from dnn_surgery.execution.engine import Array, Engine
-from dnn_surgery.execution.split import CutTensors, cut_tensors
+from dnn_surgery.execution.split import CutTensors, Head, Tail, cut_tensors
 from dnn_surgery.execution.tolerance import TOLERANCE, deviation
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.network.probe import estimate_link
@@ -58,7 +59,7 @@ class StandardConnection:
         """One frame; see :meth:`Edge.__call__`."""
         return self.edge(inputs, name=name)
 
-    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int = 2) -> Iterator[FrameResult]:
+    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int | None = None) -> Iterator[FrameResult]:
         """Results in order; see :meth:`Edge.stream`."""
         return self.edge.stream(frames, in_flight=in_flight)
 
@@ -121,11 +122,11 @@ def connect_standard(
                 link = Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
             plan = best_served(graph, problem, link, objective, client)
         partition = plan.edge if plan is not None else forced or ()
-        edge = Edge(engine, partition, client=client, slowdown=slowdown)
-        expected_s = _check_answer(engine, edge, client)
-        edge.deadline_s = deadline_s or max(
-            LEAST_DEADLINE_S, DEADLINE_FACTOR * (expected_s if plan is None else plan.latency_s)
-        )
+        answered_s = _check_answer(engine, Head(engine, partition), Tail(engine, partition), client)
+        if deadline_s is None:
+            expected_s = answered_s if plan is None else plan.latency_s
+            deadline_s = max(LEAST_DEADLINE_S, DEADLINE_FACTOR * expected_s)
+        edge = Edge(engine, partition, client=client, deadline_s=deadline_s, slowdown=slowdown)
     except BaseException:
         client.close()
         raise
@@ -163,20 +164,20 @@ def best_served(graph: ModelGraph, problem: Problem, link: Link, objective: Obje
     raise AssertionError("the whole model at the edge is among the plans")
 
 
-def _check_answer(engine: Engine, edge: Edge, client: TailsClient) -> float:
+def _check_answer(engine: Engine, head: Head, tail: Tail, client: TailsClient) -> float:
     """Compares the server's answer to the traced example with this device's; seconds that the call took.
 
     Raises:
         UnknownModelError: the server has no such tail.
         FingerprintError: it is of another model, or has other weights.
     """
-    tensors = edge.head.tensors
+    tensors = head.tensors
     if not tensors.remaining:
         return 0.0
     client.check_served(tensors.sent, tensors.remaining)
     example = {name: engine.to_array(value) for name, value in engine.example().items()}
-    held = edge.head(example)
-    expected = edge.tail(held)
+    held = head(example)
+    expected = tail(held)
     given = {name: held[name] for name in tensors.sent}
     # The first call may wait for a server that loads; the second one says what a frame takes.
     client.infer(given, tensors.remaining, timeout_s=FIRST_CALL_TIMEOUT_S)

@@ -52,16 +52,20 @@ def cut_name(graph: ModelGraph, edge: Iterable[str]) -> str:
 
 
 class Head:
-    """Runs the edge's layers: model inputs in, boundary tensors and finished outputs out."""
+    """Runs the edge's layers: model inputs in, boundary tensors and finished outputs out.
 
-    def __init__(self, engine: Engine, edge: Iterable[str]) -> None:
+    Compiled at once where the engine compiles; without `prepare` that is left to the caller (see :class:`Part`).
+    """
+
+    def __init__(self, engine: Engine, edge: Iterable[str], *, prepare: bool = True) -> None:
         self.tensors = cut_tensors(engine.graph, edge)
         self.outputs = tuple(dict.fromkeys((*self.tensors.sent, *self.tensors.finished)))
         # An input that no edge layer reads is passed on as it is; the part takes those that something needs.
         self.inputs = engine.graph.inputs
         needed = needed_inputs(engine.graph, self.outputs)
         self.part: Part = engine.part(needed, self.outputs)
-        self.part.prepare()
+        if prepare:
+            self.part.prepare()
 
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Boundary tensors and finished outputs by name. Errors as :meth:`Part.__call__`."""
@@ -69,13 +73,13 @@ class Head:
 
 
 class Tail:
-    """Runs the cloud's layers: what the head gave in, all outputs of the model out."""
+    """Runs the cloud's layers: what the head gave in, all outputs of the model out. `prepare`: as for a head."""
 
-    def __init__(self, engine: Engine, edge: Iterable[str]) -> None:
+    def __init__(self, engine: Engine, edge: Iterable[str], *, prepare: bool = True) -> None:
         self.tensors = cut_tensors(engine.graph, edge)
         self.inputs, self.outputs = self.tensors.sent, engine.graph.outputs
         self.part = engine.part(self.inputs, self.tensors.remaining) if self.tensors.remaining else None
-        if self.part is not None:
+        if self.part is not None and prepare:
             self.part.prepare()
 
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:

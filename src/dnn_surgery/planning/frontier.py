@@ -7,7 +7,7 @@ it for each frame. How the rows are found: :mod:`dnn_surgery.planning.table`.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -115,6 +115,29 @@ class Frontier:
         if goal.limits.given:
             rows = rows[self.allowed(stages, goal.limits)[rows]]
         return [self.row(int(row), link, goal, Verdict(goal.objective, "exact")) for row in rows[:count]]
+
+    def within(self, limits: Limits) -> Frontier:
+        """The frontier of those rows that keep the limits on memory and on the bytes of a frame, whatever the link.
+
+        Raises:
+            InfeasibleError: there is none.
+        """
+        if limits.deadline_s is not None:
+            raise InputError("which rows keep a deadline depends on the link")
+        if not limits.given:
+            return self
+        latency_s = self.columns[0]
+        rows = self.allowed(Stages(*[latency_s] * 5), limits)
+        if not rows.any():
+            raise InfeasibleError(why_infeasible(self.columns, latency_s, limits))
+        counts = np.diff(self.start)
+        return replace(
+            self,
+            columns=self.columns[:, rows],
+            edge_bits=self.edge_bits[rows],
+            start=np.concatenate([[0], np.cumsum(counts[rows])]).astype(self.start.dtype),
+            ways=self.ways[np.repeat(rows, counts)],
+        )
 
     def stages(self, link: Link, goal: Goal) -> Stages:
         """What every row costs."""

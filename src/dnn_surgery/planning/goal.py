@@ -15,7 +15,7 @@ from dnn_surgery.planning.prices import Prices, check_load
 from dnn_surgery.units import parse_size
 
 _OBJECTIVES = get_args(Objective)
-_SECONDS = {"s": 1.0, "min": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
+PERIOD_S = {"s": 1.0, "min": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ def parse_budget(text: str, rate_hz: float | None) -> float:
     unit = re.sub(r"^(second|sec)s?$", "s", per.strip().lower())
     if unit == "frame":
         return float(parse_size(amount))
-    if unit not in _SECONDS:
+    if unit not in PERIOD_S:
         raise UnitError(f"cannot read {text!r} as a data budget: expected something like 2GB/month or 100kB/frame")
     if rate_hz is None:
         raise UnitError(f"the data budget {text!r} needs a rate of frames; without one say it per frame (100kB/frame)")
-    return parse_size(amount) / (_SECONDS[unit] * rate_hz)
+    return parse_size(amount) / (PERIOD_S[unit] * rate_hz)

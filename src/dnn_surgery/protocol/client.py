@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from dnn_surgery import codecs
-from dnn_surgery.errors import RemoteError, SurgeryError, TooLargeError, UnreachableError
+from dnn_surgery.errors import NotReadyError, RemoteError, SurgeryError, TooLargeError, UnreachableError
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.address import parse_address
@@ -38,6 +38,8 @@ Payload = bytes | bytearray | memoryview
 
 # The server may have to measure the model first: seconds to a minute.
 PROFILE_TIMEOUT_S = 300.0
+
+_ACKNOWLEDGE = ((methods.ACKNOWLEDGE, "1"),)
 
 
 class InferenceClient:
@@ -71,10 +73,9 @@ class InferenceClient:
         self.fingerprint = fingerprint
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
-        options = client_options(where, max_message_bytes=max_message_bytes)
-        self._channel = grpc.insecure_channel(self.address, options=options)
-        self._infer = _unary(self._channel, methods.MODEL_INFER)
+        self._options = client_options(where, max_message_bytes=max_message_bytes)
         self._closed = False
+        self._connect()
 
     def __enter__(self) -> InferenceClient:
         return self
@@ -83,6 +84,20 @@ class InferenceClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def reconnect(self) -> None:
+        """Begins with a new connection: the other end of one on which nothing answers may have forgotten it.
+
+        Requests under way are cancelled.
+        """
+        self._check_open()
+        before = self._channel
+        self._connect()
+        before.close()
+
+    def _connect(self) -> None:
+        self._channel = grpc.insecure_channel(self.address, options=self._options)
+        self._infer = _unary(self._channel, methods.MODEL_INFER)
 
     def close(self) -> None:
         """Ends the connection; requests under way are cancelled. May be called again."""
@@ -125,8 +140,12 @@ class InferenceClient:
         *,
         codecs: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        acknowledged: bool = False,
     ) -> PendingReply:
-        """As :meth:`infer`, without waiting; what the request itself rules out is raised here, the rest by `result`."""
+        """As :meth:`infer`, without waiting; what the request itself rules out is raised here, the rest by `result`.
+
+        `acknowledged` asks for word of the request's arrival, see :meth:`PendingReply.wait_received`.
+        """
         request = InferRequest(
             model_name=self._model_for(tensors, outputs),
             fingerprint=self.fingerprint,
@@ -139,7 +158,7 @@ class InferenceClient:
             raise TooLargeError(f"the request takes {len(data)} bytes, more than the limit of {self.max_message_bytes}")
         deadline_s = self.timeout_s if timeout_s is None else timeout_s
         started_s = time.perf_counter()
-        call = self._infer.future(data, timeout=deadline_s)
+        call = self._infer.future(data, timeout=deadline_s, metadata=_ACKNOWLEDGE if acknowledged else None)
         return PendingReply(call, started_s=started_s, address=self.address, timeout_s=deadline_s, bytes_up=len(data))
 
     def _model_for(self, tensors: Iterable[str], outputs: Iterable[str]) -> str:  # noqa: ARG002 - what others override
@@ -152,6 +171,20 @@ class InferenceClient:
             return self._call(methods.SERVER_LIVE, oip.ServerLiveRequest(), timeout_s).live
         except SurgeryError:
             return False
+
+    def ping(self, *, timeout_s: float | None = None) -> float:
+        """Seconds of a call without a payload to a server that says it is ready.
+
+        Raises:
+            NotReadyError: it is there, but stopping or not ready.
+            SurgeryError: as for any call.
+        """
+        started_s = time.perf_counter()
+        ready = self._call(methods.SERVER_READY, oip.ServerReadyRequest(), timeout_s).ready
+        elapsed_s = time.perf_counter() - started_s
+        if not ready:
+            raise NotReadyError(f"the server at {self.address} is not ready")
+        return elapsed_s
 
     def server_metadata(self, *, timeout_s: float | None = None) -> ServerDescription:
         """Name, version and extensions of the server."""

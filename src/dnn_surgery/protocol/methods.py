@@ -18,6 +18,10 @@ from dnn_surgery.protocol.stubs import surgery_pb2 as own
 INFERENCE_SERVICE = "inference.GRPCInferenceService"
 SURGERY_SERVICE = "dnn_surgery.v1.Surgery"
 
+# A request with the first key has its arrival acknowledged, by initial metadata with the second one, which are sent
+# before anything is computed: so a client learns when its upload has ended.
+ACKNOWLEDGE, ACKNOWLEDGED = "dnn-surgery-acknowledge", "dnn-surgery-received"
+
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
 MessageT = TypeVar("MessageT", bound=Message)

@@ -12,6 +12,7 @@ import grpc
 from dnn_surgery.errors import DeadlineError, SurgeryError, UnreachableError
 from dnn_surgery.protocol.dataplane import Array
 from dnn_surgery.protocol.messages import decode_reply
+from dnn_surgery.protocol.methods import ACKNOWLEDGED
 from dnn_surgery.protocol.status import ERROR_KEY, from_status
 from dnn_surgery.units import format_duration
 
@@ -46,7 +47,7 @@ class PendingReply:
         self._call = call
         self._address = address
         self._timeout_s = timeout_s
-        self._bytes_up = bytes_up
+        self.bytes_up = bytes_up
         self._started_s = started_s
         self._finished_s: float | None = None
         call.add_done_callback(self._finish)
@@ -76,9 +77,19 @@ class PendingReply:
             queue_s=answer.queue_s,
             compute_s=answer.compute_s,
             load=answer.load,
-            bytes_up=self._bytes_up,
+            bytes_up=self.bytes_up,
             bytes_down=len(data),
         )
+
+    def wait_received(self) -> float | None:
+        """Waits until the server says that it has the whole request, at the latest until the call ends.
+
+        When that message was here, on `time.perf_counter`: half a round trip after the request was there. None where
+        the call failed, or the server acknowledges nothing (one of another make, or a request that did not ask).
+        """
+        metadata = self._call.initial_metadata()
+        now_s = time.perf_counter()
+        return now_s if any(key == ACKNOWLEDGED for key, _ in metadata or ()) else None
 
     def done(self) -> bool:
         """Whether :meth:`result` would return or raise at once."""

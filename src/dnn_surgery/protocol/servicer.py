@@ -167,6 +167,8 @@ class InferenceServicer:
             try:
                 if self._draining and method not in _HEALTH:
                     raise UnreachableError("the server is stopping")
+                if method is methods.MODEL_INFER and _wants_acknowledgement(context):
+                    await context.send_initial_metadata(((methods.ACKNOWLEDGED, "1"),))
                 return await answer(data)
             except SurgeryError as error:
                 failure = error
@@ -183,6 +185,11 @@ class InferenceServicer:
             raise AssertionError("abort returned")
 
         return call
+
+
+def _wants_acknowledgement(context: Context) -> bool:
+    """Whether the client asks to be told when its request is here: it pays one more small frame for that."""
+    return any(key == methods.ACKNOWLEDGE for key, _ in context.invocation_metadata() or ())
 
 
 def _metadata(tensor: TensorDescription) -> oip.ModelMetadataResponse.TensorMetadata:

@@ -43,6 +43,7 @@ class TailsClient(InferenceClient):
         *,
         codecs: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        acknowledged: bool = False,  # noqa: ARG002 - no standard server would
     ) -> PendingReply:
         """See :meth:`InferenceClient.infer_async`; the model is the tail that takes `tensors` and makes `outputs`."""
         # Servers know no tensor without dimensions; an exported tail takes a scalar as [1].

@@ -1,84 +1,80 @@
-"""What `dnn-surgery run` prints: one line a frame, for people or as JSON, and a summary at the end."""
+"""What `dnn-surgery run` prints: one line a frame, for people or as JSON, events, and the receipt at the end."""
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
 import sys
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dnn_surgery.edge.answer import answer
 from dnn_surgery.edge.detections import Detection
+from dnn_surgery.edge.events import Event
 from dnn_surgery.edge.result import Classification, FrameResult
 from dnn_surgery.execution.split import cut_name
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.planning import Link, Plan
+from dnn_surgery.report.receipt_lines import receipt_lines
 from dnn_surgery.units import format_bandwidth, format_duration, format_size
 
 
 class FrameLines:
-    """Prints results as they come. With `as_json` stdout has nothing but one JSON object a frame."""
+    """Prints results as they come, a line each, on stdout; all else is said on stderr.
 
-    def __init__(
-        self, graph: ModelGraph, *, as_json: bool = False, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
-        self.graph, self.as_json, self._clock = graph, as_json, clock
-        self._cut, self._started_s = "", clock()
-        self._results: list[FrameResult] = []
+    With `as_json` stdout has nothing but one JSON object a frame, and stderr one for each event and for the receipt.
+    """
+
+    def __init__(self, graph: ModelGraph, *, as_json: bool = False) -> None:
+        self.graph, self.as_json = graph, as_json
 
     def plan(self, plan: Plan, link: Link) -> None:
-        """Says where the model is cut, and for which link."""
-        self.cut(plan.edge)
-        print(
-            f"link {format_bandwidth(link.bandwidth_bps)}, RTT {format_duration(link.rtt_s)}; cut: {self._cut}; "
-            f"predicted latency {format_duration(plan.latency_s)} "
+        """Says where the model is cut at first, and for which link."""
+        self._say(
+            f"link {format_bandwidth(link.bandwidth_bps)}, RTT {format_duration(link.rtt_s)}; "
+            f"cut: {cut_name(self.graph, plan.edge)}; predicted latency {format_duration(plan.latency_s)} "
             f"(edge {format_duration(plan.edge_s)}, transfer {format_duration(plan.transfer_s)}, "
-            f"cloud {format_duration(plan.cloud_s)})",
-            file=sys.stderr,
+            f"cloud {format_duration(plan.cloud_s)})"
         )
 
-    def cut(self, edge: Collection[str]) -> None:
-        """Notes the cut that the next results have."""
-        self._cut, self._started_s = cut_name(self.graph, edge), self._clock()
+    def event(self, event: Event) -> None:
+        """Says that something changed, and why. May be called in any thread."""
+        if self.as_json:
+            self._say(json.dumps(_finite({"event": event.kind, "text": event.text, **event.fields})))
+        else:
+            self._say(f"dnn-surgery: {event.text}")
 
     def result(self, result: FrameResult) -> None:
         """Prints one result."""
-        self._results.append(result)
         print(json.dumps(self.record(result)) if self.as_json else self._line(result), flush=True)
 
-    def summary(self) -> None:
-        """Prints how the run went, for people."""
-        results, seconds = self._results, self._clock() - self._started_s
-        if not results:
-            print("no frames", file=sys.stderr)
-            return
-        local = [result for result in results if result.failure is not None]
-        sent_bytes = sum(result.sent_bytes for result in results)
-        latency_s = statistics.median(result.latency_s for result in results)
-        print(
-            f"{len(results)} frames, {len(results) / seconds:.3g} frames/s, median latency "
-            f"{format_duration(latency_s)}, {format_size(sent_bytes / len(results))} sent a frame, "
-            f"{len(local)} finished here because the cloud could not",
-            file=sys.stderr,
-        )
-        if local:
-            print(f"the first of them: {local[0].failure}", file=sys.stderr)
+    def receipt(self, record: Mapping[str, Any]) -> None:
+        """Prints how the run went: for people, and with `as_json` for machines as well."""
+        for line in receipt_lines(record):
+            self._say(line)
+        if self.as_json:
+            self._say(json.dumps(_finite(dict(record))))
+
+    def _say(self, text: str) -> None:
+        # One write a line: events come from several threads.
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
     def _line(self, result: FrameResult) -> str:
-        text = self._answer(result)
+        text = self._answer(result) if result.finished_by != "nobody" else "failed"
         stages = [f"edge {format_duration(result.edge_s)}"]
         if result.finished_by == "cloud":
             # A server of another make does not say how long it computed.
             cloud = [f"cloud {format_duration(result.cloud_s)}"] if result.cloud_s else []
             link = "link" if cloud else "link and cloud"
             stages += [f"{link} {format_duration(result.transfer_s)}", *cloud, format_size(result.sent_bytes)]
+        elif result.finished_by == "nobody":
+            stages += [result.failure or "no answer"]
         elif result.failure is not None:
             stages += [f"finished here {format_duration(result.local_s)}: {result.failure}"]
-        return f"{Path(result.name).name}: {text}  ({', '.join(stages)})"
+        source = f"{result.source}/" if result.source else ""
+        return f"{source}{Path(result.name).name}: {text}  ({', '.join(stages)})"
 
     def _answer(self, result: FrameResult) -> str:
         found = answer(self.graph, result)
@@ -98,7 +94,9 @@ class FrameLines:
 
     def _record(self, result: FrameResult) -> dict[str, Any]:
         record: dict[str, Any] = {"index": result.index, "frame": result.name}
-        found = answer(self.graph, result)
+        if result.source:
+            record["source"] = result.source
+        found = answer(self.graph, result) if result.finished_by != "nobody" else None
         if found is None:
             record["outputs"] = {name: array.tolist() for name, array in result.outputs.items()}
         elif isinstance(found, Classification):
@@ -106,7 +104,7 @@ class FrameLines:
         else:
             record["detections"] = [_labelled(one) | {"box": list(one.box)} for one in found]
         return record | {
-            "cut": self._cut,
+            "cut": result.cut,
             "finished_by": result.finished_by,
             "edge_s": result.edge_s,
             "transfer_s": result.transfer_s,
