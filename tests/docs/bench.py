@@ -22,14 +22,16 @@ from dnn_surgery.edge.source_specs import read_sources
 from dnn_surgery.planning import Problem
 from tests.cli.serving import environment
 from tests.docs.pages import ROOT, Block, commands
-from tests.docs.unrun import CAMERA, VIDEO, why_not
+from tests.docs.unrun import CAMERA, GIVEN, VIDEO, why_not
 
 # What readers are told to put in for their own server.
 ADDRESS = re.compile(r"(?:localhost|127\.0\.0\.1|192\.168\.1\.20|cloud(?:\.example)?):(\d+)")
 DEFAULT_MODEL = "efficientnet_lite0"
 
 # Added to a command so that it takes seconds. Nothing that is shown is left out.
-SHORTER = {"profile": ("--repeats", "2")}
+SHORTER = {"profile": ("--repeats", "2"), "evaluate": ("--starts", "1", "--no-tuned")}
+# What the folder was prepared with.
+PREPARED = ("profile", "resnet18", "-o", "pi.json")
 _ALSO_SERVERS = ("serve", "link")
 
 
@@ -95,6 +97,8 @@ class Reader:
     def python(self, block: Block) -> str:
         code = ADDRESS.sub(lambda _: self.server(DEFAULT_MODEL), block.text)
         output = io.StringIO()
+        if block.page in GIVEN and len(self.names) == 1:
+            exec(GIVEN[block.page], self.names)
         with contextlib.redirect_stdout(output):
             exec(compile(code, block.place, "exec"), self.names)
         return output.getvalue()
@@ -122,8 +126,9 @@ class Reader:
             return ""
         if words[0] == "run":
             words = self.completed(words)
-        words = self.reached(words, _model(words, self.folder))
-        words += SHORTER.get(words[0], ())
+        if tuple(words) == PREPARED and (self.folder / words[-1]).is_file():
+            return ""
+        words = [*self.reached(words, _model(words, self.folder)), *SHORTER.get(words[0], ())]
         output, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = main(words)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dnn_surgery.cli.main import main
-from tests.docs.bench import Processes, Reader
+from tests.docs.bench import PREPARED, Processes, Reader
 from tests.docs.pages import ROOT, blocks
 from tests.edge.streaming import write_video
 from tests.evaluation.pictures import IMAGENET
@@ -52,7 +52,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "coco.txt").write_text("".join(f"label {number}\n" for number in range(18)), encoding="utf-8")
     # Nine minutes of a link of bytes a second, as the problem above is made for.
     (folder / "my.csv").write_text("".join(f"{60 * n},{[5, 2, 1, 8][n % 4]}\n" for n in range(10)), encoding="utf-8")
-    assert main(["profile", "resnet18", "--repeats", "2", "-o", str(folder / "pi.json"), "--json"]) == 0
+    assert main([*PREPARED[:-1], str(folder / PREPARED[-1]), "--repeats", "2", "--json"]) == 0
     shutil.copy(folder / "pi.json", folder / "server.json")
     with (folder / "run.jsonl").open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
         picture = str(folder / "pictures" / IMAGENET[0].name)

@@ -17,8 +17,8 @@ PAGES = tuple(
 
 # What begins a command; an indented block that begins otherwise is a drawing or an output.
 PROGRAMS = frozenset(
-    """dnn-surgery make pip python python3 openssl printf echo curl wget ssh scp rsync sudo apt-get systemctl docker chrt
-    nice cd export git . source .ci/run mkdocs chromium tc ip iperf3""".split()  # noqa: SIM905
+    """dnn-surgery make pip python python3 openssl printf echo curl wget ssh scp rsync sudo apt-get systemctl docker
+    chrt nice cd export git . source .ci/run mkdocs chromium tc ip iperf3""".split()  # noqa: SIM905
 )
 SHELL = ("sh", "bash", "shell", "console")
 

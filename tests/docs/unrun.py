@@ -14,6 +14,7 @@ UNRUN: tuple[tuple[str, str], ...] = (
     (r"^(sudo|apt-get|systemctl|docker|scp|ssh|git|chrt|nice) ?", "changes the machine, or needs another one"),
     (r"^python -m (tests|benchmarks)\b", "minutes, or figures that only a quiet machine gives"),
     (r"^dnn-surgery demo", "two minutes; tests/evaluation/test_demo.py runs it with less time for each figure"),
+    (r"^dnn-surgery run .*--server-protocol oip", "needs a Triton; tests/test_export_docs.py runs the like of it"),
     (r"^dnn-surgery evaluate paper", "minutes; tests/evaluation/test_paper.py runs it on fewer networks"),
 )
 
@@ -25,6 +26,16 @@ def why_not(command: str) -> str | None:
     """Why this command is not run; None where it is."""
     return next((reason for pattern, reason in UNRUN if re.search(pattern, command)), None)
 
+
+# What a fragment takes as given, by page.
+GIVEN: dict[str, str] = {
+    "docs/live.md": "import numpy as np\npictures = [np.zeros((1, 224, 224, 3), np.uint8)] * 2",
+    "docs/operations.md": """
+from dnn_surgery import load_model, make_engine
+from dnn_surgery.cloud.tokens import TokenFile
+engine, tokens = make_engine(load_model("resnet18")), None
+""",
+}
 
 # Whole pages that a test of their own runs, block by block.
 OWN_TEST: dict[str, str] = {"docs/export.md": "tests/test_export_docs.py"}
