@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import nn
 
 from dnn_surgery.errors import ModelError
 from dnn_surgery.execution.engines import make_engine
+from dnn_surgery.model.exporting import quiet
 from dnn_surgery.model.tracing import trace
 
 
@@ -63,3 +67,13 @@ def test_a_refusal_names_the_line_and_torch_prints_nothing_beside_it(capfd: pyte
     ):
         trace(Deciding(), torch.ones(1, 4))
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_other_threads_say_meanwhile_is_heard(capsys: pytest.CaptureFixture[str]) -> None:
+    """A source that cannot read a picture says so while the model is traced."""
+    with quiet():
+        sys.stderr.write("torch says\n")
+        other = threading.Thread(target=lambda: sys.stderr.write("another says\n"))
+        other.start()
+        other.join()
+    assert capsys.readouterr().err == "another says\n"

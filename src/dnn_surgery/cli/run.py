@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from dnn_surgery.edge.intake import Intake, TakenFrame
     from dnn_surgery.edge.runtime import Edge
     from dnn_surgery.edge.sinks import Sink
-    from dnn_surgery.edge.standard import StandardConnection
     from dnn_surgery.execution.engine import Engine
     from dnn_surgery.model.graph import ModelGraph
     from dnn_surgery.profiling.profile import Profile
@@ -49,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.cli.profile_file import load_profile, say_differences
     from dnn_surgery.cli.signals import until_signalled
+    from dnn_surgery.cli.standard_server import connect_to_standard
     from dnn_surgery.edge.sinks import Sinks
     from dnn_surgery.report.run_output import RunOutput
 
@@ -73,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
         stack.enter_context(output)
         if options.server is None:
             stream = _local(engine, options, output).stream
+        elif options.standard:
+            stream = stack.enter_context(connect_to_standard(engine, edge_profile, options, output)).stream
         else:
             stream = stack.enter_context(_connect(engine, edge_profile, options, output)).stream
         sinks = stack.enter_context(Sinks(_sinks(options, graph, output), on_error=_say))
@@ -137,14 +139,8 @@ def _local(engine: Engine, options: RunOptions, output: RunOutput) -> Edge:
     return edge
 
 
-def _connect(
-    engine: Engine, edge_profile: Profile | None, options: RunOptions, output: RunOutput
-) -> Connection | StandardConnection:
-    from dnn_surgery.cli.standard_server import connect_to_standard
+def _connect(engine: Engine, edge_profile: Profile | None, options: RunOptions, output: RunOutput) -> Connection:
     from dnn_surgery.edge.connection import connect
-
-    if options.standard:
-        return connect_to_standard(engine, edge_profile, options, output)
 
     connection = connect(
         engine.graph,

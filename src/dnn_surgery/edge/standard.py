@@ -7,7 +7,7 @@ no fingerprint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -59,7 +59,9 @@ class StandardConnection:
         """One frame; see :meth:`Edge.__call__`."""
         return self.edge(inputs, name=name)
 
-    def stream(self, frames: Iterable[NamedInputs], *, in_flight: int | None = None) -> Iterator[FrameResult]:
+    def stream(
+        self, frames: Iterable[NamedInputs], *, in_flight: int | None = None
+    ) -> Generator[FrameResult, None, None]:
         """Results in order; see :meth:`Edge.stream`."""
         return self.edge.stream(frames, in_flight=in_flight)
 

@@ -6,12 +6,14 @@ import contextlib
 import io
 import logging
 import re
+import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from torch.export import ExportedProgram
@@ -111,12 +113,32 @@ def quiet() -> Iterator[None]:
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        said = io.StringIO()
-        with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        quiet = (
+            contextlib.redirect_stdout(_OtherThreads(sys.stdout)),
+            contextlib.redirect_stderr(_OtherThreads(sys.stderr)),
+        )
+        with warnings.catch_warnings(), quiet[0], quiet[1]:
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(disabled)
+
+
+class _OtherThreads(io.TextIOBase):
+    """A stream without what the thread that made this writes to it: what others have to say goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Takes it, and passes it on unless this thread wrote it."""
+        if threading.get_ident() != self._thread:
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream itself."""
+        self._stream.flush()
 
 
 def first_line(error: Exception) -> str:
