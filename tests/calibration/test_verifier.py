@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dnn_surgery import load_model
-from dnn_surgery.calibration.agreement import Agreement
+from dnn_surgery.calibration.agreement import Agreement, disagreeing_allowed
 from dnn_surgery.calibration.guard import guard, loses_nothing
 from dnn_surgery.calibration.verifier import FrameVerifier, top1
 from dnn_surgery.edge.sources import fit, open_source
@@ -83,7 +83,7 @@ def test_eight_bits_keep_more_answers_than_three_and_than_a_poor_jpeg(engine: En
 
 def test_a_hopeless_plan_is_given_up_early(engine: Engine, frames: Frames) -> None:
     strict = FrameVerifier(engine, frames, accuracy=0.9)
-    assert strict.allowed == 0
+    assert disagreeing_allowed(0.9, len(frames)) == 0
     picture = engine.graph.inputs[0]
     found = strict.verify(layers_before(engine, picture), {picture: "jpeg5"})
     assert found.decided

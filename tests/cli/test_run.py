@@ -201,8 +201,8 @@ def test_mistakes_are_one_line_each(
     [
         ("model: [", "configuration.yaml:"),
         ("model:\n  architectur: VGG16\n", "configuration.yaml:2"),
-        ("plan: {accuracy: 0.99}\n", "not supported yet by run: plan.accuracy"),
         ("sources: {a: {url: a.png}, b: {url: b.png}}\n", "a.png: no such file"),
+        ("plan: {pin: {edge: [a]}}\n", "not supported yet by run: plan.pin.edge"),
         ("sources: {a: {url: a.png}, b: {url: b.png, rate: 0}}\n", "configuration.yaml:1"),
     ],
 )

@@ -61,8 +61,10 @@ def activations(shape: tuple[int, ...]) -> Array:
     return np.clip(np.random.default_rng(6).normal(scale=4, size=shape), 0, 6).astype(np.float32)
 
 
-KLT = Transform(example_parameters(8))
-codecs.register(KLT)
+KLT = Transform(example_parameters((8, 9, 6)))
+KLT_OF_ROWS = Transform(example_parameters((8, 10)))
+for learnt in (KLT, KLT_OF_ROWS):
+    codecs.register(learnt)
 
 RAW_DTYPES = [
     "bool",
@@ -87,6 +89,9 @@ CASES = [
     Case("png", smooth_picture(40, 56)),
     Case("png", noise((1, 7, 9, 3), "uint8")),
     Case("png", smooth_picture(40, 56)[:, ::-1, ::2]),
+    Case("webp-lossless", smooth_picture(40, 56)),
+    Case("webp-lossless", noise((1, 7, 9, 3), "uint8")),
+    Case("webp-lossless", smooth_picture(40, 56)[:, ::-1, ::2]),
     Case("zstd", noise((2, 3, 5), "float32")),
     *(
         Case("zstd", (noise((2, 3, 50), dtype) * (noise((2, 3, 50), "float32") > 0)).astype(dtype))
@@ -109,11 +114,12 @@ CASES = [
     Case("int3+zstd", noise((1, 11, 3), "float16"), loss=15.0),
     Case("int4c", noise((2, 3, 5, 6), "float32")[:, ::-1, ::2], loss=6.0),
     Case(KLT.id, activations((1, 8, 9, 6)), loss=0.5),
-    Case(KLT.id, activations((2, 8, 10)).astype(np.float64), loss=0.5),
+    Case(KLT_OF_ROWS.id, activations((2, 8, 10)).astype(np.float64), loss=0.5),
     Case("webp90", smooth_picture(40, 56), loss=3.0),
     Case("webp1", smooth_picture(64, 224), loss=20.0),
     Case("jpeg95", smooth_picture(40, 56), loss=2.0),
     Case("jpeg75", smooth_picture(40, 56), loss=4.0),
+    Case("jpeg75-444", smooth_picture(40, 56), loss=4.0),
     Case("jpeg100", smooth_picture(1, 1), loss=4.0),
     Case("jpeg1", smooth_picture(224, 224), loss=60.0),
 ]
@@ -183,7 +189,7 @@ def test_a_payload_of_another_shape_is_refused(case: Case) -> None:
             codecs.decode(case.codec, case.encode(), case.dtype, shape)
 
 
-TELLS_SIZES = re.compile("raw|fp16|png|jpeg[0-9]+|webp[0-9]+")
+TELLS_SIZES = re.compile("raw|fp16|png|jpeg[0-9]+(-444)?|webp([0-9]+|-lossless)")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +214,22 @@ def test_a_payload_that_does_not_tell_sizes_is_not_decoded_without_them(case: Ca
 
 @pytest.mark.parametrize(
     "codec",
-    ["raw", "png", "jpeg75", "webp75", KLT.id, "fp16", "zstd", "int3", "int8c", "fp16+zstd", "int4c+zstd", "int7+zstd"],
+    [
+        "raw",
+        "png",
+        "jpeg75",
+        "jpeg75-444",
+        "webp75",
+        "webp-lossless",
+        KLT.id,
+        "fp16",
+        "zstd",
+        "int3",
+        "int8c",
+        "fp16+zstd",
+        "int4c+zstd",
+        "int7+zstd",
+    ],
 )
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 @given(payload=st.binary(max_size=400), shape=st.lists(st.none() | st.integers(0, 6), max_size=5))
@@ -257,7 +278,19 @@ def test_decoding_takes_little_memory_beside_array_and_payload(case: Case) -> No
     assert peak_bytes < 4 * case.array.nbytes + 4 * len(payload) + 200_000
 
 
-IDS = [KLT.id, "fp16", "int3", "int8c", "zstd", "fp16+zstd", "int8c+zstd", "int5+zstd", "webp1", "webp100"]
+IDS = [
+    KLT.id,
+    "fp16",
+    "int3",
+    "int8c",
+    "zstd",
+    "fp16+zstd",
+    "int8c+zstd",
+    "int5+zstd",
+    "webp1",
+    "webp100",
+    "webp-lossless",
+]
 WRONG_IDS = [
     *("klt-0123456789abcdef", f"{KLT.id}+zstd"),
     *(
@@ -277,13 +310,28 @@ WRONG_IDS = [
 ]
 
 
-@pytest.mark.parametrize("codec_id", [*IDS, "raw", "png", "jpeg1", "jpeg75", "jpeg95", "jpeg100"])
+@pytest.mark.parametrize("codec_id", [*IDS, "raw", "png", "jpeg1", "jpeg75", "jpeg95", "jpeg100", "jpeg9-444"])
 def test_a_codec_is_found_by_its_id(codec_id: str) -> None:
     assert codecs.get(codec_id).id == codec_id
 
 
 @pytest.mark.parametrize(
-    "codec_id", ["", "RAW", "jpeg", "jpeg0", "jpeg095", "jpeg101", "jpeg95 ", "jpeg٩", "x" * 9999, *WRONG_IDS]
+    "codec_id",
+    [
+        "",
+        "RAW",
+        "jpeg",
+        "jpeg0",
+        "jpeg095",
+        "jpeg101",
+        "jpeg95 ",
+        "jpeg95-422",
+        "jpeg0-444",
+        "webp9-lossless",
+        "jpeg٩",
+        "x" * 9999,
+        *WRONG_IDS,
+    ],
 )
 def test_other_ids_are_unknown(codec_id: str) -> None:
     with pytest.raises(CodecError, match="unknown codec") as caught:
@@ -293,4 +341,4 @@ def test_other_ids_are_unknown(codec_id: str) -> None:
 
 def test_which_codecs_lose_nothing() -> None:
     every = [*IDS, "raw", "png", "jpeg100"]
-    assert [codec_id for codec_id in every if codecs.get(codec_id).lossless] == ["zstd", "raw", "png"]
+    assert [codec_id for codec_id in every if codecs.get(codec_id).lossless] == ["zstd", "webp-lossless", "raw", "png"]

@@ -106,6 +106,28 @@ def test_other_kinds_of_webp_are_refused(picture: codecs.Array) -> None:
     refused("webp75", codecs.encode("jpeg75", picture), "no WebP")
 
 
+def test_other_kinds_of_lossless_webp_are_refused(picture: codecs.Array) -> None:
+    plain = codecs.encode("webp-lossless", picture)
+    assert len(plain) < len(codecs.encode("png", picture))
+    alpha = np.dstack([picture[0], picture[0, :, :, 0]])
+    refused("webp-lossless", codecs.encode("webp75", picture), "VP8 ")
+    refused("webp-lossless", written(alpha, "WEBP", lossless=True), "transparency")
+    refused("webp-lossless", plain[:20] + b"\x2e" + plain[21:], "damaged")
+    refused("webp-lossless", plain[:24] + bytes([plain[24] | 0x20]) + plain[25:], "damaged")
+    refused("webp-lossless", plain, "expected 65x48", (1, 65, 48, 3))
+
+
+def test_golden_pictures_of_one_release_are_read_by_every_other() -> None:
+    # Written by libwebp 1.6.0 and zlib 1.2.13: two pixels, red and blue, over two, green and white.
+    expected = [[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [255, 255, 255]]]
+    for codec, payload in GOLDEN.items():
+        assert codecs.decode(codec, bytes.fromhex(payload), "uint8", (1, 2, 2, 3))[0].tolist() == expected
+    # Lossy ones by libjpeg-turbo 3.2.0 and the same libwebp: a grey that every decoder gives alike.
+    for codec, payload in GOLDEN_GREY.items():
+        grey = codecs.decode(codec, bytes.fromhex(payload), "uint8", (1, 2, 2, 3))
+        assert np.abs(grey.astype(int) - 128).max() <= 1
+
+
 def test_a_webp_side_has_14_bits() -> None:
     assert codecs.get("webp75").accepts("uint8", (1, 1, 16_383, 3))
     assert not codecs.get("webp75").accepts("uint8", (1, 1, 16_384, 3))
@@ -114,14 +136,16 @@ def test_a_webp_side_has_14_bits() -> None:
 def test_chroma_is_halved_both_ways(picture: codecs.Array) -> None:
     with Image.open(io.BytesIO(codecs.encode("jpeg95", picture))) as image:
         assert [layer[1:3] for layer in image.layer] == [(2, 2), (1, 1), (1, 1)]
+    with Image.open(io.BytesIO(codecs.encode("jpeg95-444", picture))) as image:
+        assert [layer[1:3] for layer in image.layer] == [(1, 1), (1, 1), (1, 1)]
 
 
-@pytest.mark.parametrize("codec", ["png", "jpeg75", "webp75"])
+@pytest.mark.parametrize("codec", ["png", "jpeg75", "jpeg75-444", "webp75", "webp-lossless"])
 def test_a_declared_size_is_checked_before_a_pixel_is_decoded(codec: str) -> None:
     payload = codecs.encode(codec, np.zeros((1, 3000, 3000, 3), np.uint8))[: 2 * 64 * 48 * 3]
-    if codec == "webp75":
+    if codec.startswith("webp"):
         payload = webp_of_length(payload)
-    end = {"png": chunk(b"IEND", b""), "jpeg75": b"\xff\xd9", "webp75": b""}[codec]
+    end = {"p": chunk(b"IEND", b""), "j": b"\xff\xd9", "w": b""}[codec[0]]
     tracemalloc.start()
     refused(codec, payload + end, "picture of 3000x3000, expected 64x48")
     assert tracemalloc.get_traced_memory()[1] < 500_000
@@ -202,3 +226,34 @@ def test_only_one_rgb_picture_is_taken(codec: str, array: codecs.Array, reason: 
 @pytest.mark.parametrize("shape", [(1, None, 48, 3), (1, 64, None, 3), (2, 64, 48, 3), (64, 48, 3)])
 def test_only_one_rgb_picture_is_given(picture: codecs.Array, shape: tuple[int | None, ...]) -> None:
     refused("png", codecs.encode("png", picture), "gives uint8", shape)
+
+
+GOLDEN = {
+    "png": (
+        "89504e470d0a1a0a0000000d4948445200000002000000020802000000fdd49a730000001249444154785e63f8cf0004ff19"
+        "19fe8320001df704fd38e831280000000049454e44ae426082"
+    ),
+    "webp-lossless": (
+        "524946462c000000574542505650384c1f0000002f014000001f201048de1f3a8df9171014fc1fddfc47640fe0020d11fd0f0100"
+    ),
+}
+
+GOLDEN_GREY = {
+    "jpeg75": (
+        "ffd8ffe000104a46494600010100000100010000ffdb004300080606070605080707070909080a0c140d0c0b0b0c1912130f"
+        "141d1a1f1e1d1a1c1c20242e2720222c231c1c2837292c30313434341f27393d38323c2e333432ffdb0043010909090c0b0c"
+        "180d0d1832211c21323232323232323232323232323232323232323232323232323232323232323232323232323232323232"
+        "3232323232323232ffc00011080002000203012200021101031101ffc40014000100000000000000000000000000000000ff"
+        "c40014100100000000000000000000000000000000ffc40014010100000000000000000000000000000000ffc40014110100"
+        "000000000000000000000000000000ffda000c03010002110311003f00000fffd9"
+    ),
+    "jpeg75-444": (
+        "ffd8ffe000104a46494600010100000100010000ffdb004300080606070605080707070909080a0c140d0c0b0b0c1912130f"
+        "141d1a1f1e1d1a1c1c20242e2720222c231c1c2837292c30313434341f27393d38323c2e333432ffdb0043010909090c0b0c"
+        "180d0d1832211c21323232323232323232323232323232323232323232323232323232323232323232323232323232323232"
+        "3232323232323232ffc00011080002000203011100021101031101ffc40014000100000000000000000000000000000000ff"
+        "c40014100100000000000000000000000000000000ffc40014010100000000000000000000000000000000ffc40014110100"
+        "000000000000000000000000000000ffda000c03010002110311003f0003ffd9"
+    ),
+    "webp75": ("52494646240000005745425056503820180000005001009d012a0200020002003425a40004740000e4400000"),
+}

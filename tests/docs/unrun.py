@@ -15,6 +15,7 @@ UNRUN: tuple[tuple[str, str], ...] = (
     (r"^python -m (tests|benchmarks)\b", "minutes, or figures that only a quiet machine gives"),
     (r"^dnn-surgery demo", "two minutes; tests/evaluation/test_demo.py runs it with less time for each figure"),
     (r"^dnn-surgery run .*--server-protocol oip", "needs a Triton; tests/test_export_docs.py runs the like of it"),
+    (r"--learn |--codecs all|--codec codecs/", "minutes, and hundreds of frames; tests/cli/test_accuracy.py runs it small"),
     (r"^dnn-surgery evaluate paper", "minutes; tests/evaluation/test_paper.py runs it on fewer networks"),
 )
 
@@ -30,6 +31,14 @@ def why_not(command: str) -> str | None:
 # What a fragment takes as given, by page.
 GIVEN: dict[str, str] = {
     "docs/live.md": "import numpy as np\npictures = [np.zeros((1, 224, 224, 3), np.uint8)] * 2",
+    "docs/codecs.md": """
+import numpy as np
+from dnn_surgery import Link, load_model, make_engine, profile
+graph = load_model("my_package:build", trust_model=True)
+engine, link = make_engine(graph), Link(bandwidth_bps=1e6)
+edge_profile = cloud_profile = profile(graph, engine=engine, repeats=2)
+frames = [{graph.inputs[0]: np.random.default_rng(n).random((1, 3, 32, 32), np.float32)} for n in range(4)]
+""",
     "docs/operations.md": """
 from dnn_surgery import load_model, make_engine
 from dnn_surgery.cloud.tokens import TokenFile

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dnn_surgery.edge.detections import Boxes, decode, detect, overlaps, suppress
+from dnn_surgery.edge.detections import detect
 from dnn_surgery.edge.fitting import placement
+from dnn_surgery.model.boxes import Boxes, decode, overlaps, suppress
 from dnn_surgery.model.graph import Picture
 from dnn_surgery.model.postprocess import Postprocess, detection_format
 

@@ -30,7 +30,19 @@ from dnn_surgery.cli.configuration_sections import (
     SourceSection,
     Tls,
 )
-from dnn_surgery.cli.yaml_entries import Entry, channels, file, flag, number, one_of, read_yaml, text, texts, whole
+from dnn_surgery.cli.yaml_entries import (
+    Entry,
+    channels,
+    file,
+    files,
+    flag,
+    number,
+    one_of,
+    read_yaml,
+    text,
+    texts,
+    whole,
+)
 from dnn_surgery.errors import ConfigurationError, UnitError
 from dnn_surgery.units import parse_duration, parse_size
 
@@ -114,6 +126,7 @@ def _model(entry: Entry) -> ModelSection:
         classes=of("classes", whole(1, "a number of classes")),
         labels=of("labels", file),
         trust_model=of("trust_model", flag),
+        codecs=of("codecs", files) or (),
         preprocess=of.section("preprocess", _preprocess, Preprocess()),
         postprocess=of.section("postprocess", _postprocess, Postprocess()),
     )

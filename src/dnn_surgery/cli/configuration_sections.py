@@ -35,7 +35,8 @@ class Postprocess:
 
 @dataclass(frozen=True, slots=True)
 class ModelSection:
-    """`architecture` (a zoo name, in any case) or `ref` (what a command takes as MODEL); `path` is the weights file."""
+    """`architecture` (a zoo name, in any case) or `ref` (what a command takes as MODEL); `path` is the weights file,
+    `codecs` files of learnt codecs."""
 
     architecture: str | None = None
     ref: str | None = None
@@ -43,6 +44,7 @@ class ModelSection:
     classes: int | None = None
     labels: Path | None = None
     trust_model: bool | None = None
+    codecs: tuple[Path, ...] = ()
     preprocess: Preprocess = Preprocess()
     postprocess: Postprocess = Postprocess()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ MODEL_HELP = (
 # The keys of a configuration file that every command with a MODEL acts on.
 MODEL_KEYS = (
     *("model.architecture", "model.ref", "model.path", "model.classes", "model.labels", "model.trust_model"),
+    "model.codecs",
     *("model.preprocess", "model.postprocess", "engine.name", "engine.providers", "engine.threads"),
 )
 
@@ -45,6 +47,9 @@ def add_model_arguments(
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (CUDA where present), cpu, cuda, cuda:1")
     parser.add_argument(
         "--providers", metavar="NAMES", help="ONNX Runtime's execution providers by its own names, with commas"
+    )
+    parser.add_argument(
+        "--codec", action="append", metavar="FILE", help="a learnt codec (.klt); may be given several times"
     )
     parser.add_argument(
         "--threads",
@@ -70,6 +75,7 @@ def fill_from_configuration(arguments: argparse.Namespace) -> Configuration:
         arguments.preprocess = _preprocess(configuration.model.preprocess)
         arguments.postprocess = _postprocess(configuration.model.postprocess)
         arguments.trust_model = arguments.trust_model or bool(configuration.model.trust_model)
+    arguments.codec = arguments.codec or list(configuration.model.codecs)
     if arguments.engine == "auto" and configuration.engine.name is not None:
         arguments.engine = configuration.engine.name
     if arguments.providers is None and configuration.engine.providers:
@@ -120,9 +126,21 @@ def load_graph(arguments: argparse.Namespace) -> ModelGraph:
     )
     if (labels := getattr(arguments, "labels", None)) is not None:
         graph = replace(graph, labels=_read_labels(labels))
+    _register_codecs(arguments.codec or ())
     for notice in graph.notices:
         sys.stderr.write(f"dnn-surgery: notice: {notice}\n")
     return graph
+
+
+def _register_codecs(paths: Sequence[str | Path]) -> None:
+    """Makes learnt codecs known in this process: both sides have to be given the same files."""
+    if not paths:
+        return
+    from dnn_surgery import codecs
+    from dnn_surgery.codecs.transform import Transform, TransformParameters
+
+    for path in paths:
+        codecs.register(Transform(TransformParameters.load(path)))
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dnn_surgery.errors import InputError, ProblemError
 from dnn_surgery.units import parse_bandwidth, parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from dnn_surgery.planning import Goal, Link, Problem
+    from dnn_surgery.planning import Goal, Link, Plan, Problem
 
 T = TypeVar("T")
 
@@ -25,9 +25,11 @@ EXAMPLE = "dnn-surgery plan problem.json --bandwidth 5.85Mbit/s --rtt 40ms"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `plan`."""
+    from dnn_surgery.cli.calibration_arguments import add_calibration_arguments
     from dnn_surgery.cli.problem_arguments import add_problem_arguments
 
     add_problem_arguments(parser)
+    add_calibration_arguments(parser)
     link = parser.add_argument_group("link", "once for each pair of neighbours where a problem has more than two tiers")
     link.add_argument("--bandwidth", required=True, action="append", metavar="RATE", help="up, such as 5.85Mbit/s")
     link.add_argument("--rtt", action="append", metavar="TIME", help="round trip, such as 40ms (default 0)")
@@ -51,12 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plans and prints."""
+    from dnn_surgery.cli.plan_guarded import asks_for_frames
     from dnn_surgery.cli.problem_arguments import load_problem
     from dnn_surgery.planning import Goal, plan_tiers
     from dnn_surgery.planning.algorithms import judged, plan_for
 
     links = _links(arguments)
     goal = _goal(arguments)
+    if asks_for_frames(arguments):
+        return _run_guarded(arguments, links, goal)
     problem = load_problem(arguments)
     if problem.tiers > 2 or len(links) > 1:
         if goal != Goal() or arguments.algorithm != "exact" or arguments.cut is not None:
@@ -84,6 +89,24 @@ def run(arguments: argparse.Namespace) -> int:
         from dnn_surgery.cli.plan_view import show
 
         show(problem, link, goal, found)
+    return 0
+
+
+def _run_guarded(arguments: argparse.Namespace, links: list[Link], goal: Goal) -> int:
+    """Plans with codecs measured on frames, and proves the winner."""
+    from dnn_surgery.calibration.calibration import with_cut
+    from dnn_surgery.cli.plan_guarded import plan_guarded, show_guarded
+    from dnn_surgery.planning.algorithms import plan_for
+
+    if len(links) > 1:
+        raise InputError("--accuracy and --calibration are for a device and a server, not for several tiers")
+    link = links[0]
+
+    def find(problem: Problem) -> Plan:
+        asked = problem if arguments.cut is None else with_cut(problem, _up_to(problem, arguments.cut))
+        return plan_for(asked, link, goal, arguments.algorithm)
+
+    show_guarded(plan_guarded(arguments, find), link, goal, as_json=arguments.json)
     return 0
 
 

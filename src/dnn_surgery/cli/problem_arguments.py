@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dnn_surgery.errors import InputError, ProblemError
 
 if TYPE_CHECKING:
+    from dnn_surgery.execution.engine import Engine
     from dnn_surgery.planning import Problem
     from dnn_surgery.profiling.profile import Profile
 
@@ -53,7 +54,9 @@ def load_problem(arguments: argparse.Namespace) -> Problem:
                 "--edge-slowdown is for profiles and models: a problem file says both sides' seconds itself"
             )
         return Problem.from_json(text, where=arguments.model)
-    profile = _measure(arguments)
+    from dnn_surgery.cli.model_arguments import build_engine, load_graph
+
+    profile = measure_profile(build_engine(load_graph(arguments), arguments))
     return Problem.from_profiles(profile, profile, slowdown)
 
 
@@ -69,15 +72,18 @@ def _parse_profile(text: str, where: str) -> Profile:
     return Profile.from_json(text, where=where)
 
 
-def _measure(arguments: argparse.Namespace) -> Profile:
+def measure_profile(engine: Engine) -> Profile:
+    """What the model costs here, measured now.
+
+    Raises:
+        TensorError: its own example cannot be run.
+    """
     from rich.console import Console
 
-    from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.profiling.measure import profile
 
-    graph = load_graph(arguments)
-    with Console(stderr=True).status(f"profiling {graph.name} on this device"):
-        return profile(graph, engine=build_engine(graph, arguments))
+    with Console(stderr=True).status(f"profiling {engine.graph.name} on this device"):
+        return profile(engine.graph, engine=engine)
 
 
 def _read(name: str) -> str:

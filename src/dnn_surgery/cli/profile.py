@@ -3,6 +3,8 @@
 The process stays on as many processors as the engine has threads, the idlest ones (--no-pin: anywhere). Where the
 machine had other work to do meanwhile, the file says so, and so does every plan made from it.
 Plan with two of them: dnn-surgery plan --edge pi.json --cloud server.json --bandwidth 5.85Mbit/s
+With --codecs the codecs of the tensors that may cross a cut are measured on frames of your own; --learn FOLDER first
+learns codecs from them, to be given to `serve` and `run` with --codec.
 With --verify every candidate cut is also run whole: what was predicted stands beside what was measured, and the file
 (-o) holds both, so that a plan for one of these cuts is made from what it took.
 """
@@ -35,8 +37,10 @@ _SUPPORTED = (*MODEL_KEYS, "server", "profiles", "sources", "plan", "link", "ove
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `profile`."""
     from dnn_surgery.cli.model_arguments import add_model_arguments
+    from dnn_surgery.cli.profile_codecs import add_codec_arguments
 
     add_model_arguments(parser)
+    add_codec_arguments(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write the profile (default: stdout)")
     parser.add_argument(
         "--repeats", type=int, default=DEFAULT_REPEATS, metavar="N", help="measured rounds (default 15)"
@@ -50,11 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measures and writes."""
     from dnn_surgery.cli.model_arguments import build_engine, fill_from_configuration, load_graph
+    from dnn_surgery.cli.profile_codecs import check_codec_arguments, learn_codecs, with_codecs
 
     if arguments.config is not None:
         fill_from_configuration(arguments).check_supported(_SUPPORTED, "profile")
+    check_codec_arguments(arguments)
     graph = load_graph(arguments)
     engine = build_engine(graph, arguments)
+    if arguments.learn is not None:
+        learn_codecs(engine, arguments, _with_bar)
     if arguments.verify:
         from dnn_surgery.calibration.calibrate import calibrated
         from dnn_surgery.calibration.verification import verify
@@ -69,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         _show_verification(verification, as_json=arguments.json)
         return 0
     found = measured(engine, repeats=arguments.repeats, pin=not arguments.no_pin)
+    if arguments.calibration is not None:
+        found = with_codecs(engine, found, arguments, _with_bar)
     _show_profile(found, arguments)
     return 0
 

@@ -18,6 +18,7 @@ from dnn_surgery.cli.run_options import RunOptions, add_run_arguments, gather
 from dnn_surgery.errors import InputError, SourceError
 
 if TYPE_CHECKING:
+    from dnn_surgery.calibration.calibration import Calibration
     from dnn_surgery.edge.connection import Connection
     from dnn_surgery.edge.frame import NamedInputs
     from dnn_surgery.edge.intake import Intake, TakenFrame
@@ -36,14 +37,17 @@ EXAMPLE = "dnn-surgery run efficientnet_lite0 --server 192.168.1.20:50051 --sour
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `run`."""
+    from dnn_surgery.cli.calibration_arguments import add_calibration_arguments
     from dnn_surgery.cli.model_arguments import add_model_arguments
 
     add_model_arguments(parser)
+    add_calibration_arguments(parser)
     add_run_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs until the sources end, or a signal comes."""
+    from dnn_surgery.cli.calibration_arguments import calibration_of
     from dnn_surgery.cli.fetching import fetch_if_asked
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
     from dnn_surgery.cli.profile_file import load_profile, say_differences
@@ -76,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         elif options.standard:
             stream = stack.enter_context(connect_to_standard(engine, edge_profile, options, output)).stream
         else:
-            stream = stack.enter_context(_connect(engine, edge_profile, options, output)).stream
+            calibration = calibration_of(arguments, graph, source=options.recorded)
+            stream = stack.enter_context(_connect(engine, edge_profile, options, calibration, output)).stream
         sinks = stack.enter_context(Sinks(_sinks(options, graph, output), on_error=_say))
         stack.enter_context(until_signalled(intake.close))
         frames = _frames(sinks.watch(intake), graph, options, output)
@@ -139,7 +144,13 @@ def _local(engine: Engine, options: RunOptions, output: RunOutput) -> Edge:
     return edge
 
 
-def _connect(engine: Engine, edge_profile: Profile | None, options: RunOptions, output: RunOutput) -> Connection:
+def _connect(
+    engine: Engine,
+    edge_profile: Profile | None,
+    options: RunOptions,
+    calibration: Calibration | None,
+    output: RunOutput,
+) -> Connection:
     from dnn_surgery.edge.connection import connect
 
     connection = connect(
@@ -157,6 +168,7 @@ def _connect(engine: Engine, edge_profile: Profile | None, options: RunOptions, 
         budget=options.budget,
         estimate=options.estimate,
         slowdown=options.slowdown,
+        calibration=calibration,
         report=_say,
         on_event=output.event,
     )

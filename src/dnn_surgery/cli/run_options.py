@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SUPPORTED = (
     *MODEL_KEYS,
     *("server.address", "server.port", "profiles.edge", "sources", "overload", "link.estimate", "output.json"),
-    *("plan.objective", "plan.deadline", "plan.max_data"),
+    *("plan.objective", "plan.deadline", "plan.max_data", "plan.accuracy", "plan.calibration"),
 )
 
 ESTIMATES = ("passive", "probe", "iperf3")
@@ -28,16 +28,8 @@ OVERLOADS = ("skip", "lower-rate", "block")
 
 # What --local has no use for.
 _REMOTE = (
-    "server",
-    "cut",
-    "bandwidth",
-    "rtt",
-    "profile",
-    "deadline",
-    "memory",
-    "max_data",
-    "link_estimate",
-    "cloud_profile",
+    *("server", "cut", "bandwidth", "rtt", "profile", "deadline", "memory", "max_data"),
+    *("link_estimate", "cloud_profile", "accuracy", "calibration"),
 )
 
 
@@ -74,6 +66,13 @@ class RunOptions:
     save: Path | None
     trace: Path | None
     view: bool
+
+    @property
+    def recorded(self) -> str | None:
+        """A source that lies on disk, which tells what lossless codecs make of it; a camera is not opened twice."""
+        from dnn_surgery.edge.live_video import is_live
+
+        return next((str(spec.url) for spec in self.sources if not is_live(str(spec.url))), None)
 
     @property
     def rate_hz(self) -> float | None:
@@ -252,6 +251,8 @@ def _fill(arguments: argparse.Namespace, configuration: Configuration) -> None:
         arguments.server = f"{server.address or DEFAULT_HOST}:{server.port or DEFAULT_PORT}"
     arguments.profile = arguments.profile or configuration.profiles.edge
     arguments.objective = arguments.objective or plan.objective
+    arguments.accuracy = arguments.accuracy or plan.accuracy
+    arguments.calibration = arguments.calibration or plan.calibration
     arguments.overload = arguments.overload or configuration.overload
     arguments.link_estimate = arguments.link_estimate or configuration.link.estimate
     if arguments.deadline is None and plan.deadline_s is not None:

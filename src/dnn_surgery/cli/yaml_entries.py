@@ -166,6 +166,11 @@ def file(entry: Entry) -> Path:
     return entry.path.parent / Path(text(entry)).expanduser()
 
 
+def files(entry: Entry) -> tuple[Path, ...]:
+    """A list of paths."""
+    return tuple(file(item) for item in entry.items())
+
+
 def flag(entry: Entry) -> bool:
     """``true`` or ``false``."""
     if entry.kind != "bool":

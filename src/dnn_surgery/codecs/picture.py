@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dnn_surgery.codecs.base import Array, Codec, Payload, Shape, show_shape
-from dnn_surgery.codecs.picture_files import check_jpeg, check_png, check_webp
+from dnn_surgery.codecs.picture_files import check_jpeg, check_png, check_webp, check_webp_lossless
 from dnn_surgery.errors import CodecError
 
 _OVERHEAD_BYTES = 4096  # headers and tables; what a tiny picture takes beside its pixels
@@ -69,20 +69,22 @@ class PictureCodec(Codec):
 
 
 class Jpeg(PictureCodec):
-    """``jpeg1`` to ``jpeg100``: baseline JPEG of that quality, chroma halved both ways (4:2:0)."""
+    """``jpeg1`` to ``jpeg100``: baseline JPEG of that quality, chroma halved both ways; ``jpeg1-444`` to
+    ``jpeg100-444``: chroma as it is, which keeps more answers for its bytes at high qualities."""
 
     lossless = False
     _format = "JPEG"
     _check = staticmethod(check_jpeg)
 
-    def __init__(self, quality: int) -> None:
+    def __init__(self, quality: int, *, full_chroma: bool = False) -> None:
         if not 1 <= quality <= 100:
             raise CodecError(f"jpeg quality must be 1 to 100, got {quality}")
-        self.id = f"jpeg{quality}"
-        self._quality = quality
+        self.id = f"jpeg{quality}{'-444' if full_chroma else ''}"
+        self._quality, self._subsampling = quality, "4:4:4" if full_chroma else "4:2:0"
 
     def _options(self) -> dict[str, Any]:
-        return {"quality": self._quality, "subsampling": "4:2:0"}
+        # Huffman tables of the picture's own: 4 to 6 % fewer bytes for half a millisecond (224x224).
+        return {"quality": self._quality, "subsampling": self._subsampling, "optimize": True}
 
 
 class Webp(PictureCodec):
@@ -106,6 +108,20 @@ class Webp(PictureCodec):
         return {"quality": self._quality, "method": 4}
 
 
+class WebpLossless(Webp):
+    """``webp-lossless``: the same pixels back in two thirds of a PNG's bytes, for several times its time."""
+
+    lossless = True
+    _check = staticmethod(check_webp_lossless)
+
+    def __init__(self) -> None:
+        self.id = "webp-lossless"
+
+    def _options(self) -> dict[str, Any]:
+        # Against method 3: 2 % more bytes in two thirds of the time.
+        return {"lossless": True, "quality": 0, "method": 1}
+
+
 class Png(PictureCodec):
     """``png``: the same pixels back."""
 
@@ -119,9 +135,9 @@ class Png(PictureCodec):
 
 
 def parse_jpeg(codec_id: str) -> Jpeg | None:
-    """The codec named ``jpegQ``, Q from 1 to 100 without leading zeros, or None."""
-    match = re.fullmatch(r"jpeg([1-9][0-9]?|100)", codec_id, re.ASCII)
-    return Jpeg(int(match.group(1))) if match else None
+    """The codec named ``jpegQ`` or ``jpegQ-444``, Q from 1 to 100 without leading zeros, or None."""
+    match = re.fullmatch(r"jpeg([1-9][0-9]?|100)(-444)?", codec_id, re.ASCII)
+    return Jpeg(int(match.group(1)), full_chroma=match.group(2) is not None) if match else None
 
 
 def parse_webp(codec_id: str) -> Webp | None:

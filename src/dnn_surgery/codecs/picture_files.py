@@ -66,18 +66,37 @@ def check_webp(data: bytes, *, width: int, height: int) -> None:
     Raises:
         CodecError: the file is truncated, of another size, or holds more than such a picture needs.
     """
-    if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        raise CodecError("payload is no WebP")
-    if data[12:16] != b"VP8 ":
-        raise CodecError(f"WebP payload begins with chunk {data[12:16]!r}, expected a lossy frame alone")
-    riff_bytes, frame_bytes = struct.unpack_from("<I", data, 4)[0], struct.unpack_from("<I", data, 16)[0]
-    if riff_bytes + 8 != len(data) or frame_bytes + frame_bytes % 2 + 20 != len(data):
-        raise CodecError("WebP payload is truncated or holds more than its frame")
+    _check_riff(data, b"VP8 ", "a lossy frame")
     # RFC 6386, 9.1: three bytes whose lowest bit is 0 for a key frame, the start code, 14 bits of each side.
     if data[20] & 1 or data[23:26] != b"\x9d\x01\x2a":
         raise CodecError("WebP payload is damaged: it has no key frame")
     declared_width, declared_height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
     _check_size(declared_width, declared_height, width=width, height=height)
+
+
+def check_webp_lossless(data: bytes, *, width: int, height: int) -> None:
+    """Passes a simple lossless WebP (RFC 9649): one VP8L image of the given size, without alpha, and nothing else.
+
+    Raises:
+        CodecError: the file is truncated, of another size, or holds more than such a picture needs.
+    """
+    _check_riff(data, b"VP8L", "a lossless image")
+    # RFC 9649, 3.4: a signature byte, 14 bits of each side less 1, a bit for alpha, three bits of version.
+    header = struct.unpack_from("<I", data, 21)[0]
+    if data[20] != 0x2F or header >> 28:
+        raise CodecError("WebP payload is damaged, or has transparency")
+    _check_size((header & 0x3FFF) + 1, (header >> 14 & 0x3FFF) + 1, width=width, height=height)
+
+
+def _check_riff(data: bytes, chunk: bytes, what: str) -> None:
+    """A WebP file of that chunk alone."""
+    if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        raise CodecError("payload is no WebP")
+    if data[12:16] != chunk:
+        raise CodecError(f"WebP payload begins with chunk {data[12:16]!r}, expected {what} alone")
+    riff_bytes, frame_bytes = struct.unpack_from("<I", data, 4)[0], struct.unpack_from("<I", data, 16)[0]
+    if riff_bytes + 8 != len(data) or frame_bytes + frame_bytes % 2 + 20 != len(data):
+        raise CodecError("WebP payload is truncated or holds more than its frame")
 
 
 def check_png(data: bytes, *, width: int, height: int) -> None:

@@ -8,11 +8,13 @@ server --profile--> Problem <--profile-- this device
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, get_args
 
+from dnn_surgery.calibration.calibration import Calibration, with_cut
+from dnn_surgery.calibration.guard import Guarded
 from dnn_surgery.edge.budget import DataBudget
 from dnn_surgery.edge.controller import Controller
 from dnn_surgery.edge.device import Device
@@ -53,8 +55,8 @@ Report = Callable[[str], None]
 class Connection:
     """An edge at work with one server; a context manager that ends the connection.
 
-    `plan` is where the model is cut first, `problem` and `link` what that was decided on. `follower` says how it goes
-    on, `watch` what is known of the link since.
+    `plan` is where the model is cut first, `problem` and `link` what that was decided on, `guarded` what its accuracy
+    rests on. `follower` says how it goes on, `watch` what is known of the link since.
     """
 
     edge: Runner
@@ -65,6 +67,7 @@ class Connection:
     follower: Follower
     watch: LinkWatch
     ways: Ways
+    guarded: Guarded | None = None
 
     def __enter__(self) -> Connection:
         return self
@@ -100,6 +103,7 @@ class _Wish:
     algorithm: str
     follow: bool
     limits: Limits
+    calibration: Calibration | None
 
 
 def connect(
@@ -119,6 +123,7 @@ def connect(
     budget: DataBudget | None = None,
     estimate: Estimate = "passive",
     slowdown: float = 1.0,
+    calibration: Calibration | None = None,
     timeout_s: float = 10.0,
     report: Report = lambda _: None,
     on_event: OnEvent = ignore,
@@ -143,6 +148,7 @@ def connect(
             ``probe`` by probes between frames alone; ``iperf3`` by that program, for which the server needs
             ``serve --iperf3``.
         slowdown: emulates a device slower by this factor.
+        calibration: frames on which codecs are measured, and the accuracy to prove on them.
         timeout_s: for the calls made while connecting.
         report: told what is going on, for people who wait.
         on_event: told of every change while frames run, with its reason.
@@ -156,7 +162,8 @@ def connect(
     if deadline_s is not None and not deadline_s > 0:
         raise InputError(f"the deadline of a frame must be positive, got {deadline_s} s")
     forced = None if cut is None else graph.edge_layers(cut)
-    wish = _Wish(forced, objective, rate_hz, algorithm, follow, Limits(edge_param_bytes=memory_bytes))
+    limits = Limits(edge_param_bytes=memory_bytes)
+    wish = _Wish(forced, objective, rate_hz, algorithm, follow, limits, calibration)
     engine = engine or make_engine(graph)
     client = InferenceClient(address, model_name=graph.name, fingerprint=graph.fingerprint, timeout_s=timeout_s)
     ways = Ways(engine, memory_bytes=memory_bytes)
@@ -167,14 +174,23 @@ def connect(
         if edge_profile is None:
             report("profiling this device")
             edge_profile = profile(graph, engine=engine)
-        problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
+        guarded = None
+        if calibration is None:
+            problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
+        else:
+            edge_profile = calibration.measured(engine, edge_profile)
+            problem = calibration.problem(edge_profile, cloud_profile, slowdown)
         for notice in problem.notices:
             report(f"notice: {notice}")
         watch = LinkWatch(on_event=on_event)
         link = _know_link(watch, client, link, report)
         _measure_by(estimate, watch, client)
-        chosen = _first_plan(problem, link, wish)
-        controller = _controller(problem, chosen, wish, report)
+        if calibration is None:
+            chosen = _first_plan(problem, link, wish)
+        else:
+            problem, guarded = _proved_plan(calibration, engine, problem, link, wish)
+            chosen = guarded.plan
+        controller = _controller(problem, chosen, wish, engine, report)
         if isinstance(controller, Controller):
             engine.prepare()
         if not ways.can_finish:
@@ -188,7 +204,7 @@ def connect(
         client.close()
         ways.close()
         raise
-    return Connection(runner, chosen, problem, link, client, follower, watch, ways)
+    return Connection(runner, chosen, problem, link, client, follower, watch, ways, guarded)
 
 
 def _know_link(watch: LinkWatch, client: InferenceClient, link: Link | None, report: Report) -> Link:
@@ -221,21 +237,33 @@ def _measure_by(estimate: Estimate, watch: LinkWatch, client: InferenceClient) -
 
 
 def _first_plan(problem: Problem, link: Link, wish: _Wish) -> Plan:
-    if wish.forced is None:
-        return plan(problem, link, wish.objective, rate_hz=wish.rate_hz, algorithm=wish.algorithm, limits=wish.limits)
-    chosen = problem.cost(edge=wish.forced, link=link)
-    limit_bytes = wish.limits.edge_param_bytes
-    inside = set(wish.forced)
-    needed_bytes = sum(layer.param_bytes for layer in problem.layers if layer.name in inside)
+    if wish.forced is not None:
+        _check_memory(problem, wish.forced, wish.limits.edge_param_bytes)
+        return problem.cost(edge=wish.forced, link=link)
+    return plan(problem, link, wish.objective, rate_hz=wish.rate_hz, algorithm=wish.algorithm, limits=wish.limits)
+
+
+def _proved_plan(
+    calibration: Calibration, engine: Engine, problem: Problem, link: Link, wish: _Wish
+) -> tuple[Problem, Guarded]:
+    """The same among plans that keep the accuracy, and the problem without those that failed."""
+    if wish.forced is not None:
+        _check_memory(problem, wish.forced, wish.limits.edge_param_bytes)
+        problem = with_cut(problem, wish.forced)
+    free = replace(wish, forced=None)
+    return calibration.plan(engine, problem, lambda left: _first_plan(left, link, free))
+
+
+def _check_memory(problem: Problem, edge: Collection[str], limit_bytes: float | None) -> None:
+    needed_bytes = sum(layer.param_bytes for layer in problem.layers if layer.name in edge)
     if limit_bytes is not None and needed_bytes > limit_bytes:
         raise InfeasibleError(
             f"this cut holds {format_size(needed_bytes)} of weights at the edge, more than the memory limit of "
             f"{format_size(limit_bytes)}"
         )
-    return chosen
 
 
-def _controller(problem: Problem, chosen: Plan, wish: _Wish, report: Report) -> Decides:
+def _controller(problem: Problem, chosen: Plan, wish: _Wish, engine: Engine, report: Report) -> Decides:
     """What decides from then on: a controller, or nobody."""
     if wish.forced is not None or not wish.follow:
         return Fixed(chosen)
@@ -246,4 +274,7 @@ def _controller(problem: Problem, chosen: Plan, wish: _Wish, report: Report) -> 
     if rows is None:
         report("the model has too many cuts to choose from for each frame: the cut stays as it is")
         return Fixed(chosen)
+    if wish.calibration is not None and wish.calibration.accuracy is not None:
+        # Whatever it chooses later has to be proved before the first frame: a frame cannot wait for that.
+        rows = wish.calibration.frontier(engine, problem).frontier
     return Controller(rows.within(wish.limits), objective=wish.objective, rate_hz=wish.rate_hz, rng=random.Random())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from operator import length_hint
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def measure_codecs(
     ways: Mapping[str, Collection[str]],
     *,
     clock: Callable[[], float] = time.perf_counter,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[CodecMeasure, ...]:
     """Encodes and decodes the tensors of every frame, one frame in memory at a time.
 
@@ -31,6 +33,7 @@ def measure_codecs(
         frames: inputs by name, arrays. The first one is coded once more beforehand, which does not count.
         ways: the codecs of each tensor.
         clock: monotonic seconds.
+        progress: called with (frames done, frames in all, as far as `frames` tells) after each.
 
     Raises:
         InputError: there are no frames.
@@ -47,6 +50,8 @@ def measure_codecs(
                 sample.take(made[tensor])
                 sample.forget()
             sample.take(made[tensor])
+        if progress:
+            progress(count, max(count, length_hint(frames)))
     if count == 0:
         raise InputError("codecs are measured on frames, and there are none")
     return tuple(sample.measure(tensor) for (tensor, _), sample in samples.items())

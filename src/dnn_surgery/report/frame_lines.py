@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dnn_surgery.calibration.answers import answer_of
+from dnn_surgery.calibration.guard import Guarded
 from dnn_surgery.edge.answer import answer
 from dnn_surgery.edge.detections import Detection
 from dnn_surgery.edge.events import Event
@@ -16,6 +18,7 @@ from dnn_surgery.edge.result import Classification, FrameResult
 from dnn_surgery.execution.split import cut_name
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.planning import Link, Plan
+from dnn_surgery.report.accuracy_lines import accuracy_lines
 from dnn_surgery.report.receipt_lines import receipt_lines
 from dnn_surgery.units import format_bandwidth, format_duration, format_size
 
@@ -37,6 +40,12 @@ class FrameLines:
             f"(edge {format_duration(plan.edge_s)}, transfer {format_duration(plan.transfer_s)}, "
             f"cloud {format_duration(plan.cloud_s)})"
         )
+
+    def accuracy(self, guarded: Guarded | None) -> None:
+        """Says what the answers' accuracy rests on, where codecs were chosen."""
+        if guarded is not None:
+            for line in accuracy_lines(guarded, answer_of(self.graph).rule):
+                self._say(line)
 
     def event(self, event: Event) -> None:
         """Says that something changed, and why. May be called in any thread."""

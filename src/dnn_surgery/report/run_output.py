@@ -59,6 +59,7 @@ class RunOutput:
         self._connection = connection
         if connection is not None:
             self.planned(connection.plan, connection.link)
+            self._lines.accuracy(connection.guarded)
         if self._wants_view:
             self._view = self._stack.enter_context(LiveView(Console(), self.receipt, connection))
 
