@@ -73,7 +73,7 @@ class Reader:
     def __init__(self, folder: Path, processes: Processes) -> None:
         self.folder, self.processes = folder, processes
         self.names: dict[str, Any] = {"__name__": "__main__"}
-        self.addresses: dict[str, str] = {}  # what the page started, by model; "" is a link
+        self.addresses: dict[str, str] = {}  # what the page started, by model; "" is a link, "tls MODEL" has TLS
         self.printed: dict[str, str] = {}  # by place of the block
 
     def copy(self, block: Block) -> None:
@@ -128,7 +128,8 @@ class Reader:
             words = self.completed(words)
         if tuple(words) == PREPARED and (self.folder / words[-1]).is_file():
             return ""
-        words = [*self.reached(words, _model(words, self.folder)), *SHORTER.get(words[0], ())]
+        model = _model(words, self.folder)
+        words = [*self.reached(words, f"tls {model}" if "--tls-ca" in words else model), *SHORTER.get(words[0], ())]
         output, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = main(words)
@@ -172,6 +173,7 @@ class Reader:
             return
         model = _model(words, self.folder)
         words = [*_without(words, "--address", "--port"), "--port", "0"]
+        model = f"tls {model}" if "--tls-cert" in words else model
         self.addresses[model] = self.processes.address(tuple(words), self.folder)
 
     def server(self, model: str) -> str:

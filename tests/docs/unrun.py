@@ -15,7 +15,8 @@ UNRUN: tuple[tuple[str, str], ...] = (
     (r"^python -m (tests|benchmarks)\b", "minutes, or figures that only a quiet machine gives"),
     (r"^dnn-surgery demo", "two minutes; tests/evaluation/test_demo.py runs it with less time for each figure"),
     (r"^dnn-surgery run .*--server-protocol oip", "needs a Triton; tests/test_export_docs.py runs the like of it"),
-    (r"--learn |--codecs all|--codec codecs/", "minutes, and hundreds of frames; tests/cli/test_accuracy.py runs it small"),
+    (r"--learn |--codecs all|--codec codecs/", "minutes, hundreds of frames; tests/cli/test_accuracy.py runs it small"),
+    (r"^dnn-surgery serve \S+=", "weights that do not come along; tests/cloud has servers of several models"),
     (r"^dnn-surgery evaluate paper", "minutes; tests/evaluation/test_paper.py runs it on fewer networks"),
 )
 
