@@ -51,4 +51,4 @@ engine, tokens = make_engine(load_model("resnet18")), None
 OWN_TEST: dict[str, str] = {"docs/export.md": "tests/test_export_docs.py"}
 
 # Minutes on two cores: beside the quick tests.
-SLOW: frozenset[str] = frozenset()
+SLOW = frozenset({"docs/evaluation.md", "examples/raspberry-pi.md"})
