@@ -1,4 +1,4 @@
-"""What a request costs beside a bare TCP exchange of the same bytes on loopback."""
+"""What a request to a server in another process costs beside a bare TCP exchange of the same bytes on loopback."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from torch import nn
 
 from benchmarks.figure import Figure, interleaved, quartile_range
 from benchmarks.shaping import answering_server
-from dnn_surgery.cloud.server import serve
-from dnn_surgery.execution.engines import make_engine
-from dnn_surgery.model.tracing import trace
+from dnn_surgery.evaluation.cloud_process import CloudProcess
 from dnn_surgery.network.addresses import split_address
 from dnn_surgery.protocol.client import InferenceClient
 
-SIZES = (1_000, 100_000, 1_000_000)
+SIZES = (1_000, 100_000, 1_000_000, 12_000_000)
 
 
 class FirstElement(nn.Module):
@@ -31,20 +29,41 @@ class FirstElement(nn.Module):
         return x[:, :1].cumsum(1)
 
 
+def _first_of(size: int) -> nn.Module:
+    module = FirstElement().eval()
+    module.example_inputs = torch.zeros(1, size // 4)
+    return module
+
+
+def first_of_1000() -> nn.Module:
+    return _first_of(1_000)
+
+
+def first_of_100000() -> nn.Module:
+    return _first_of(100_000)
+
+
+def first_of_1000000() -> nn.Module:
+    return _first_of(1_000_000)
+
+
+def first_of_12000000() -> nn.Module:
+    return _first_of(12_000_000)
+
+
 def run() -> list[Figure]:
     """A unary request of several sizes, in milliseconds over the TCP exchange and as a ratio to it."""
     figures = []
     for size in SIZES:
         x = np.zeros((1, size // 4), np.float32)
-        graph = trace(FirstElement(), torch.from_numpy(x), name="first")
         payload = x.tobytes()
         with (
-            serve(graph, engine=make_engine(graph, threads=1)) as server,
-            InferenceClient(server.address, model_name=graph.name, fingerprint=graph.fingerprint) as client,
+            CloudProcess(f"benchmarks.wire:first_of_{size}", options=["--trust-model"]) as server,
+            InferenceClient(server.address, model_name=f"first_of_{size}") as client,
             _tcp() as exchange,
         ):
             calls: list[Callable[[], object]] = [partial(client.infer, {"x": x}), partial(exchange, payload)]
-            request_s, tcp_s = interleaved(calls, repeats=200, warmup=20)
+            request_s, tcp_s = interleaved(calls, repeats=200 if size < 10**7 else 30, warmup=20)
         over_ms = [1e3 * (one - 1.5 * other) for one, other in zip(request_s, tcp_s, strict=True)]
         figures.append(
             Figure(

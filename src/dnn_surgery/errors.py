@@ -95,5 +95,24 @@ class TooLargeError(NetworkError):
     """A message is larger than the other side takes."""
 
 
+class UnauthenticatedError(NetworkError):
+    """The server does not know who asks: no token, or one that it does not know."""
+
+
+class CertificateError(NetworkError):
+    """The encrypted connection was not made: a certificate is not trusted, has expired, or is missing."""
+
+
+class BusyError(NetworkError):
+    """The server takes no more for now: its queue is full, a quota is used up, or a deadline cannot be met.
+
+    `retry_after_s` is when another try is worth it.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float = 0.5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class AddressError(NetworkError):
     """An address cannot be listened on."""

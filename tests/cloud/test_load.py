@@ -1,6 +1,6 @@
 import pytest
 
-from dnn_surgery.cloud.load import LoadMeter
+from dnn_surgery.cloud.load import ClientCount, LoadMeter
 
 
 class Clock:
@@ -35,3 +35,9 @@ def test_what_is_past_fades_by_half_in_each_half_life() -> None:
     assert meter.record(queue_s=0.0, compute_s=1.0) == pytest.approx(1 + 1.0 / 1.25)
     clock.now_s = 10_000.0
     assert meter.record(queue_s=0.0, compute_s=1.0) == pytest.approx(1.0)
+
+
+def test_clients_count_while_they_were_seen_lately() -> None:
+    count = ClientCount(window_s=10.0)
+    assert [count.note("a", 0.0), count.note("b", 4.0), count.note("a", 8.0)] == [1, 2, 2]
+    assert (count.count(13.0), count.count(15.0), count.count(19.0)) == (2, 1, 0)

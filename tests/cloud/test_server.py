@@ -46,7 +46,7 @@ def test_a_port_that_another_program_has_is_not_shared(engine: Engine) -> None:
 )
 def test_an_address_that_is_not_this_machines(engine: Engine, address: str, why: str) -> None:
     with pytest.raises(AddressError, match=f"cannot listen at {address}: .*{why}"):
-        CloudServer(engine, address=address).start()
+        CloudServer(engine, address=address, insecure=True).start()
 
 
 def test_a_port_is_free_again_at_once(engine: Engine, inputs: dict[str, Array], expected: dict[str, Array]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dnn_surgery.cli.main import main
+from tests.certificates import Authority
 from tests.docs.bench import PREPARED, Processes, Reader
 from tests.docs.pages import ROOT, blocks
 from tests.edge.streaming import write_video
@@ -47,6 +48,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, code in MODULES.items():
         (folder / f"{name}.py").write_text(code, encoding="utf-8")
     (folder / "problem.json").write_text(_shown("docs/planning.md", "json"), encoding="utf-8")
+    authority = Authority(folder)
+    for name in ("cloud", "device"):
+        authority.sign(name)
+    (folder / "tokens").write_text("camera1:0123456789abcdef\n", encoding="utf-8")
+    (folder / "token.txt").write_text("0123456789abcdef\n", encoding="utf-8")
     (folder / "yolo.yaml").write_text(_shown("docs/own-model.md", "yaml"), encoding="utf-8")
     (folder / "yolo.onnx").symlink_to(REAL_FILES["yolov8"][0])
     (folder / "coco.txt").write_text("".join(f"label {number}\n" for number in range(18)), encoding="utf-8")

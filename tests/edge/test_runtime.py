@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from dnn_surgery.cloud.gate import Quota
 from dnn_surgery.cloud.server import CloudServer
 from dnn_surgery.edge.result import classify
 from dnn_surgery.edge.runtime import Edge, NamedInputs, Retry
@@ -118,6 +119,33 @@ def test_after_a_failure_the_cloud_is_left_alone_for_a_while_and_then_used_again
                 time.sleep(0.02)
                 clock.now += 4.0
             assert edge(given).finished_by == "cloud"
+
+
+def test_a_busy_servers_hint_stands_in_for_our_own_guess() -> None:
+    retry = Retry(first_s=1.0, longest_s=4.0)
+    retry.failed(10.0, hint_s=0.2)
+    retry.failed(10.0, hint_s=3.0)  # of a frame that was under way at the same time
+    assert not retry.may_try(10.19)
+    assert retry.may_try(10.31)
+    retry.failed(11.0, hint_s=30.0)
+    assert not retry.may_try(40.9)
+    assert retry.may_try(56.1)
+
+
+def test_a_refused_frame_is_finished_here_and_the_cloud_left_alone_as_long_as_it_asks(engine: Engine) -> None:
+    clock = SteppedClock()
+    given = frames(engine.graph, 1)[0].tensors
+    with (
+        CloudServer(engine, quota=Quota(requests_hz=0.01, burst_s=100.0)) as server,
+        client_of(server, engine.graph) as client,
+    ):
+        edge = Edge(engine, engine.graph.edge_layers(CUT), client=client, clock=clock, sleep=clock.sleep)
+        assert edge(given).finished_by == "cloud"
+        refused = edge(given)
+        assert refused.finished_by == "edge"
+        assert "beyond its quota of 0.01 requests a second" in str(refused.failure)
+        clock.now = 59.0  # our own guess would have been half a second
+        assert edge(given).failure == "the cloud failed a moment ago"
 
 
 def test_failures_of_frames_under_way_together_count_once() -> None:

@@ -20,13 +20,15 @@ from dnn_surgery.protocol.bundle_client import RETRIES, fetch_bundle
 from dnn_surgery.protocol.client import InferenceClient
 from dnn_surgery.protocol.dataplane import (
     BundleFile,
+    Caller,
     DataPlane,
     InferRequest,
     InferResult,
     ModelDescription,
     ServerDescription,
 )
-from dnn_surgery.protocol.servicer import BUNDLE_PIECE_BYTES, InferenceServicer
+from dnn_surgery.protocol.handler import BUNDLE_PIECE_BYTES, RequestHandler
+from dnn_surgery.protocol.servicer import Servicer
 from tests.cloud.network import client_of
 
 CONTENT = bytes(range(256)) * 8192
@@ -55,13 +57,17 @@ class Plane(DataPlane):
     def __init__(self, file: BundleFile) -> None:
         self.file = file
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        return ()
+
     def server(self) -> ServerDescription:
         raise NotImplementedError
 
     def model(self, name: str, version: str) -> ModelDescription:
         raise NotImplementedError
 
-    async def infer(self, request: InferRequest) -> InferResult:
+    async def infer(self, request: InferRequest, caller: Caller = Caller()) -> InferResult:
         raise NotImplementedError
 
     async def profile(self, name: str, fingerprint: str | None) -> str:
@@ -79,7 +85,7 @@ def serving(plane: DataPlane) -> Iterator[InferenceClient]:
 
     async def run() -> None:
         server = grpc.aio.server()
-        server.add_generic_rpc_handlers(InferenceServicer(plane).handlers())
+        server.add_generic_rpc_handlers(Servicer(RequestHandler(plane)).handlers())
         ports.append(server.add_insecure_port("127.0.0.1:0"))
         await server.start()
         ready.set()

@@ -3,13 +3,23 @@ import pytest
 
 from dnn_surgery import errors
 from dnn_surgery.errors import SurgeryError
-from dnn_surgery.protocol.status import ERROR_KEY, MAX_DETAILS_CHARACTERS, error_metadata, from_status, to_status
+from dnn_surgery.protocol.status import (
+    ERROR_KEY,
+    GRPC_RETRY_KEY,
+    MAX_DETAILS_CHARACTERS,
+    RETRY_KEY,
+    error_metadata,
+    from_status,
+    to_status,
+)
 
 STATUS = {
     errors.TensorError: "INVALID_ARGUMENT",
     errors.CodecError: "INVALID_ARGUMENT",
     errors.FingerprintError: "FAILED_PRECONDITION",
     errors.TooLargeError: "RESOURCE_EXHAUSTED",
+    errors.BusyError: "RESOURCE_EXHAUSTED",
+    errors.UnauthenticatedError: "UNAUTHENTICATED",
     errors.UnknownModelError: "NOT_FOUND",
     errors.UnreachableError: "UNAVAILABLE",
 }
@@ -27,6 +37,21 @@ def test_an_error_reaches_the_client_as_what_it_was(kind: type[SurgeryError]) ->
     again = back(code, details, dict(error_metadata(error))[ERROR_KEY])
     assert type(again) is kind
     assert "tensor 'x' is wrong" in str(again)
+
+
+@pytest.mark.parametrize(("after_s", "back_s"), [(0.25, 0.25), (0.0, 0.001), (1e6, 60.0)])
+def test_when_to_try_again_travels_in_milliseconds_under_grpcs_own_name_too(after_s: float, back_s: float) -> None:
+    metadata = dict(error_metadata(errors.BusyError("full", retry_after_s=after_s)))
+    assert metadata[GRPC_RETRY_KEY] == metadata[RETRY_KEY]
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    details = {"address": "cloud:1", "timeout_s": 0.5, "class_name": metadata[ERROR_KEY]}
+    again = from_status(code, "full", retry_after_ms=metadata[RETRY_KEY], **details)  # type: ignore[arg-type]
+    assert isinstance(again, errors.BusyError)
+    assert again.retry_after_s == back_s
+    for nonsense in (None, "soon", "-5", "1e9"):
+        again = from_status(code, "full", retry_after_ms=nonsense, **details)  # type: ignore[arg-type]
+        assert isinstance(again, errors.BusyError)
+        assert again.retry_after_s == 0.5
 
 
 def test_a_status_without_a_class_name_means_its_first_class() -> None:

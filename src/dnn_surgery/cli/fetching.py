@@ -33,6 +33,7 @@ def fetch_if_asked(arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from dnn_surgery.cli.credentials import credentials_of
     from dnn_surgery.model.bundle_file import load_bundle
     from dnn_surgery.protocol.bundle_client import fetch_bundle
     from dnn_surgery.protocol.client import InferenceClient
@@ -41,7 +42,7 @@ def fetch_if_asked(arguments: argparse.Namespace) -> None:
         return load_bundle(path).fingerprint
 
     with (
-        InferenceClient(arguments.server, model_name="") as client,
+        InferenceClient(arguments.server, model_name="", credentials=credentials_of(arguments)) as client,
         Progress(console=Console(stderr=True), transient=True) as bar,
     ):
         task = bar.add_task(f"fetching the model of {client.address}", total=None)

@@ -22,6 +22,8 @@ COMMANDS: tuple[str, ...] = ("demo", "run", "serve", "plan", "profile", "export"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0 done, 2 bad input, 3 the other side, 4 infeasible, 130 interrupted."""
+    # Its own lines about failed handshakes would stand beside ours; to be set before it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         arguments = build_parser().parse_args(argv)
         return int(arguments.run(arguments))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from dnn_surgery.cli.metrics import counted
 from dnn_surgery.cli.run_options import RunOptions, add_run_arguments, gather
 from dnn_surgery.errors import InputError, SourceError
 
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dnn_surgery.report.run_output import RunOutput
 
     options = gather(arguments)
+    whole_s: float | None = None
     unreadable: list[SourceError] = []
 
     def note(error: SourceError) -> None:
@@ -81,11 +83,12 @@ def run(arguments: argparse.Namespace) -> int:
             stream = stack.enter_context(connect_to_standard(engine, edge_profile, options, output)).stream
         else:
             calibration = calibration_of(arguments, graph, source=options.recorded)
-            stream = stack.enter_context(_connect(engine, edge_profile, options, calibration, output)).stream
+            connection = stack.enter_context(_connect(engine, edge_profile, options, calibration, output))
+            stream, whole_s = connection.stream, sum(layer.edge_s for layer in connection.problem.layers)
         sinks = stack.enter_context(Sinks(_sinks(options, graph, output), on_error=_say))
         stack.enter_context(until_signalled(intake.close))
         frames = _frames(sinks.watch(intake), graph, options, output)
-        for result in stream(frames, in_flight=options.in_flight):
+        for result in counted(stream(frames, in_flight=options.in_flight), options.metrics, whole_s):
             output.result(result)
             sinks.result(result)
         output.finish(skipped={name: counts.skipped for name, counts in intake.counts().items()})
@@ -168,6 +171,7 @@ def _connect(
         budget=options.budget,
         estimate=options.estimate,
         slowdown=options.slowdown,
+        credentials=options.credentials,
         calibration=calibration,
         report=_say,
         on_event=output.event,

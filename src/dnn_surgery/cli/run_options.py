@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnn_surgery.cli.credentials import CREDENTIAL_KEYS, add_credential_arguments, credentials_of, fill_credentials
+from dnn_surgery.cli.metrics import add_metrics_argument
 from dnn_surgery.cli.model_arguments import MODEL_KEYS
 from dnn_surgery.errors import InputError
 
@@ -15,11 +17,14 @@ if TYPE_CHECKING:
     from dnn_surgery.edge.budget import DataBudget
     from dnn_surgery.edge.intake import SourceSpec
     from dnn_surgery.planning import Link
+    from dnn_surgery.protocol.credentials import Credentials
 
 # Keys of a configuration file that are acted on here, beside those of the model.
 SUPPORTED = (
     *MODEL_KEYS,
+    *CREDENTIAL_KEYS,
     *("server.address", "server.port", "profiles.edge", "sources", "overload", "link.estimate", "output.json"),
+    "output.metrics",
     *("plan.objective", "plan.deadline", "plan.max_data", "plan.accuracy", "plan.calibration"),
 )
 
@@ -29,7 +34,7 @@ OVERLOADS = ("skip", "lower-rate", "block")
 # What --local has no use for.
 _REMOTE = (
     *("server", "cut", "bandwidth", "rtt", "profile", "deadline", "memory", "max_data"),
-    *("link_estimate", "cloud_profile", "accuracy", "calibration"),
+    *("link_estimate", "cloud_profile", "accuracy", "calibration", "tls_ca", "token_file"),
 )
 
 
@@ -39,10 +44,10 @@ class RunOptions:
     arguments.
 
     Frames: `sources`, `overload`, `frames` (stop after so many), `in_flight`. Server: `server`; None runs all here.
-    `standard`: it is one of another make, with costs as in `cloud_profile`.
+    `credentials` for it. `standard`: it is one of another make, with costs as in `cloud_profile`.
     Cut: `cut` (forced), `objective`, `algorithm`, `deadline_s`, `memory_bytes`, `budget`. Link: `link` (as said),
     `estimate` (how it is measured). Device: `slowdown`. Output: `as_json`, `json_path` (a file of
-    JSON lines), `save` (an annotated video), `trace`, `view`.
+    JSON lines), `save` (an annotated video), `trace`, `view`, `metrics` (an address that Prometheus reads from).
     """
 
     sources: tuple[SourceSpec, ...]
@@ -50,6 +55,7 @@ class RunOptions:
     frames: int | None
     in_flight: int | None
     server: str | None
+    credentials: Credentials
     standard: bool
     cloud_profile: Path | None
     cut: str | None
@@ -66,6 +72,7 @@ class RunOptions:
     save: Path | None
     trace: Path | None
     view: bool
+    metrics: str | None
 
     @property
     def recorded(self) -> str | None:
@@ -106,6 +113,7 @@ def _add_frames(group: argparse._ArgumentGroup) -> None:
 
 def _add_server(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--server", metavar="HOST:PORT", help="the cloud (default: 127.0.0.1:50051)")
+    add_credential_arguments(group)
     group.add_argument("--local", action="store_true", help="run everything here, without a server")
     group.add_argument("--bundle", action="store_true", help="fetch the model from the server (done if none is named)")
     protocol_help = (
@@ -144,6 +152,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--save", metavar="FILE.mp4", type=Path, help="a video with the answers drawn into the frames")
     trace_help = "write every frame's stages as a Chrome/Perfetto trace"
     group.add_argument("--trace", metavar="FILE", type=Path, help=trace_help)
+    add_metrics_argument(group)
     group.add_argument("--no-view", action="store_true", help="no live view on a terminal")
 
 
@@ -174,6 +183,7 @@ def gather(arguments: argparse.Namespace) -> RunOptions:
         frames=arguments.frames,
         in_flight=arguments.in_flight,
         server=_server(arguments),
+        credentials=credentials_of(arguments),
         standard=arguments.server_protocol == "oip",
         cloud_profile=arguments.cloud_profile,
         cut=arguments.cut,
@@ -190,6 +200,7 @@ def gather(arguments: argparse.Namespace) -> RunOptions:
         save=arguments.save,
         trace=arguments.trace,
         view=not arguments.no_view,
+        metrics=arguments.metrics,
     )
 
 
@@ -258,6 +269,9 @@ def _fill(arguments: argparse.Namespace, configuration: Configuration) -> None:
     if arguments.deadline is None and plan.deadline_s is not None:
         arguments.deadline = f"{plan.deadline_s}s"
     arguments.output = configuration.output.json
+    arguments.metrics = arguments.metrics or configuration.output.metrics
+    if not arguments.local:
+        fill_credentials(arguments, server)
     if arguments.max_data is None and plan.max_data is not None:
         arguments.max_data = f"{plan.max_data.size_bytes}B/{plan.max_data.period}"
 

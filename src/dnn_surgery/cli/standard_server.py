@@ -33,6 +33,7 @@ def connect_to_standard(
         objective=options.objective,
         deadline_s=options.deadline_s,
         slowdown=options.slowdown,
+        credentials=options.credentials,
         report=lambda text: print(f"dnn-surgery: {text}", file=sys.stderr),
     )
     if connection.plan is not None and connection.link is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from dnn_surgery.errors import AddressError
+from dnn_surgery.errors import AddressError, InputError
 from dnn_surgery.protocol.address import Address
 
 
@@ -35,6 +35,19 @@ def check_listen(address: Address) -> None:
         cause = (taken or failures)[0]
         reason = "the port is in use" if _is_in_use(cause) else (cause.strerror or str(cause)).lower()
         raise AddressError(f"cannot listen at {address}: {reason}") from cause
+
+
+def check_exposure(address: Address, *, encrypted: bool, insecure: bool) -> None:
+    """Nobody serves the world in the clear by accident.
+
+    Raises:
+        InputError: the address is beyond this machine, and neither encrypted nor explicitly allowed to be in the clear.
+    """
+    if not (address.loopback or encrypted or insecure):
+        raise InputError(
+            f"refusing to listen at {address} without TLS: give --tls-cert and --tls-key, or --insecure in a network "
+            "that you trust"
+        )
 
 
 def _is_in_use(error: OSError) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 
@@ -31,3 +32,23 @@ class LoadMeter:
             self._queue_s = self._queue_s * fade + queue_s
             self._compute_s = self._compute_s * fade + compute_s
             return 1.0 + self._queue_s / self._compute_s if self._compute_s > 0 else 1.0
+
+
+class ClientCount:
+    """How many clients asked for something in the last seconds. Not thread-safe."""
+
+    def __init__(self, *, window_s: float = 10.0) -> None:
+        self._window_s = window_s
+        self._seen_s: OrderedDict[str, float] = OrderedDict()
+
+    def note(self, name: str, now_s: float) -> int:
+        """Notes a client; returns how many there are with it."""
+        self._seen_s[name] = now_s
+        self._seen_s.move_to_end(name)
+        return self.count(now_s)
+
+    def count(self, now_s: float) -> int:
+        """How many there are."""
+        while self._seen_s and now_s - next(iter(self._seen_s.values())) > self._window_s:
+            self._seen_s.popitem(last=False)
+        return len(self._seen_s)

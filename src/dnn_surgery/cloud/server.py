@@ -6,22 +6,27 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from types import TracebackType
 
 import grpc.aio
 
-from dnn_surgery.cloud.listening import check_listen
+from dnn_surgery.cloud.encryption import ServerTls
+from dnn_surgery.cloud.gate import ClientGate, Quota
+from dnn_surgery.cloud.limits import ServingLimits
+from dnn_surgery.cloud.listening import check_exposure, check_listen
 from dnn_surgery.cloud.service import TailService
-from dnn_surgery.cloud.tails import DEFAULT_MAX_TAILS
+from dnn_surgery.cloud.tokens import TokenFile
 from dnn_surgery.errors import AddressError
 from dnn_surgery.execution.engine import Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.address import Address, parse_address
-from dnn_surgery.protocol.channel import DEFAULT_MAX_MESSAGE_BYTES, server_options
-from dnn_surgery.protocol.servicer import InferenceServicer
+from dnn_surgery.protocol.channel import DEFAULT_MAX_MESSAGE_BYTES, HANDSHAKE_TIMEOUT_S, server_options
+from dnn_surgery.protocol.handler import Observer, RequestHandler
+from dnn_surgery.protocol.servicer import DEFAULT_UPLOAD_TIMEOUT_S, Servicer
 
 logger = logging.getLogger(__name__)
 
@@ -32,33 +37,52 @@ _FLUSH_S = 0.2
 
 
 class CloudServer:
-    """Serves the model of an engine while the `with` block runs.
+    """Serves the models of its engines while the `with` block runs.
 
     Args:
-        engine: runs the tails, in one thread.
+        engine: runs the tails, in one thread; several serve several models.
         address: ``host:port``; port 0 takes any free one, see `port`.
         max_message_bytes: the largest message taken or sent.
-        profile: what the model costs here; without it, it is measured when a client first asks for it.
-        max_tails: so many tails are kept.
+        profile: what a model costs here, or several; without it, it is measured when a client first asks for it.
+        limits: what is taken on at once.
+        batching: requests for the same cut may run together where that is faster; results then differ in last bits.
+        tls: our certificate, and whose clients' certificates we trust.
+        insecure: allows an address beyond this machine without `tls`.
+        tokens: without a token of this file nobody gets in.
+        quota: what each client may.
+        observers: told of every call.
+        handshake_timeout_s, upload_timeout_s: how long a client may take to connect, and to send a request.
 
     Raises:
-        InputError: the address is malformed.
-        ProfileError: the profile is of another model.
+        InputError: the address is malformed, or beyond this machine without TLS; two models have one name.
+        ProfileError: a profile is of another model.
         AddressError: the address cannot be listened on (raised on entering).
     """
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | Sequence[Engine],
         *,
         address: str = "127.0.0.1:0",
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-        profile: Profile | None = None,
-        max_tails: int = DEFAULT_MAX_TAILS,
+        profile: Profile | Sequence[Profile] | None = None,
+        limits: ServingLimits = ServingLimits(),
+        batching: bool = False,
+        tls: ServerTls | None = None,
+        insecure: bool = False,
+        tokens: TokenFile | None = None,
+        quota: Quota = Quota(),
+        observers: Sequence[Observer] = (),
+        handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
+        upload_timeout_s: float = DEFAULT_UPLOAD_TIMEOUT_S,
     ) -> None:
         self._asked = parse_address(address)
-        self._max_message_bytes = max_message_bytes
-        self._service = TailService(engine, profile=profile, max_tails=max_tails)
+        check_exposure(self._asked, encrypted=tls is not None, insecure=insecure)
+        self._options = server_options(max_message_bytes=max_message_bytes, handshake_timeout_s=handshake_timeout_s)
+        self._limits, self._tls, self._observers = limits, tls, tuple(observers)
+        self._upload_timeout_s = upload_timeout_s
+        self._gate = ClientGate(tokens=tokens, quota=quota, limits=limits)
+        self.service = TailService(engine, profile=profile, limits=limits, batching=batching)
         self._stop_asked = threading.Event()
         self._stopping: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._thread: threading.Thread | None = None
@@ -110,7 +134,7 @@ class CloudServer:
                     loop.call_soon_threadsafe(stopping.set)
             self._thread.join()
             self._thread = None
-        self._service.close()
+        self.service.close()
 
     def _serve(self, started: Future[int]) -> None:
         try:
@@ -124,11 +148,14 @@ class CloudServer:
     async def _main(self, started: Future[int]) -> None:
         stopping = asyncio.Event()
         self._stopping = asyncio.get_running_loop(), stopping
-        server = grpc.aio.server(options=server_options(max_message_bytes=self._max_message_bytes))
-        servicer = InferenceServicer(self._service)
-        server.add_generic_rpc_handlers(servicer.handlers())
+        server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=self._limits.calls)
+        handler = RequestHandler(self.service, gate=self._gate, observers=self._observers)
+        server.add_generic_rpc_handlers(Servicer(handler, upload_timeout_s=self._upload_timeout_s).handlers())
         try:
-            port = server.add_insecure_port(str(self._asked))
+            if self._tls is None:
+                port = server.add_insecure_port(str(self._asked))
+            else:
+                port = server.add_secure_port(str(self._asked), self._tls.credentials())
         except RuntimeError as error:
             raise AddressError(f"cannot listen at {self._asked}") from error
         await server.start()
@@ -137,7 +164,7 @@ class CloudServer:
         if not self._stop_asked.is_set():
             await stopping.wait()
         # Not left to gRPC's own grace: calls that reach it as it begins to stop are neither answered nor refused.
-        await servicer.drain(grace_s=self._grace_s)
+        await handler.drain(grace_s=self._grace_s)
         await server.stop(_FLUSH_S)
         # Tasks of calls that were given up end by themselves; cancelled with the loop, they would print a traceback.
         if left := asyncio.all_tasks() - {asyncio.current_task()}:
@@ -151,6 +178,9 @@ def serve(
     engine: Engine | None = None,
     profile: Profile | None = None,
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    tls: ServerTls | None = None,
+    insecure: bool = False,
+    tokens: TokenFile | None = None,
 ) -> CloudServer:
     """A server of `graph`, to be used as a context manager; its `address` says where it listens.
 
@@ -160,8 +190,11 @@ def serve(
         engine: what runs the tails; torch on this machine by default.
         profile: what the model costs here; measured when a client first asks, if not given.
         max_message_bytes: the largest message taken or sent.
+        tls: the server's certificate; without it only this machine is listened to, unless `insecure` allows more.
+        tokens: without a token of this file nobody gets in.
 
     Raises:
+        InputError: the address is beyond this machine without TLS.
         AddressError: the address cannot be listened on (raised on entering).
 
     Example:
@@ -169,5 +202,11 @@ def serve(
         ...     result = edge({"picture": picture})
     """
     return CloudServer(
-        engine or make_engine(graph), address=address, profile=profile, max_message_bytes=max_message_bytes
+        engine or make_engine(graph),
+        address=address,
+        profile=profile,
+        max_message_bytes=max_message_bytes,
+        tls=tls,
+        insecure=insecure,
+        tokens=tokens,
     )

@@ -1,93 +1,82 @@
-"""The data plane of one model: what a request asks for is checked, waits its turn, and runs in the compute thread.
+"""The data plane: what a request asks for is checked, waits its turn, and runs in the compute thread.
 
-event loop:      check names, shapes, fingerprint --queue--> . . . . . . . . . . . .  --> answer
-compute thread:                                   [1] wait  [2] decode, run the tail
+event loop:      check names, shapes, fingerprint --fair queue--> . . . . . . . . . .  --> answer, with a load report
+compute thread:                                        [1] wait  [2] decode, run the tail
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from types import TracebackType
-from typing import TypeVar
 
-from dnn_surgery import codecs
 from dnn_surgery.cloud.bundles import Bundles
-from dnn_surgery.cloud.load import LoadMeter
-from dnn_surgery.cloud.tails import DEFAULT_MAX_TAILS, Tails
-from dnn_surgery.errors import (
-    FingerprintError,
-    NotReadyError,
-    ProfileError,
-    TensorError,
-    UnknownModelError,
-    UnreachableError,
-)
-from dnn_surgery.execution.engine import Array, Engine, check_array
+from dnn_surgery.cloud.compute import ComputeThread, Work
+from dnn_surgery.cloud.limits import ServingLimits
+from dnn_surgery.cloud.load import ClientCount, LoadMeter
+from dnn_surgery.cloud.model_service import Asked, Ran, ServedModel, measure
+from dnn_surgery.errors import InputError, ProfileError, UnknownModelError
+from dnn_surgery.execution.engine import Engine
 from dnn_surgery.model.graph import near
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.dataplane import (
     BundleFile,
+    Caller,
     DataPlane,
     InferRequest,
     InferResult,
     ModelDescription,
     ServerDescription,
-    TensorDescription,
-    WireTensor,
 )
-
-SERVED_VERSION = "1"
-
-ResultT = TypeVar("ResultT")
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """A request that passed all checks: tensors by name, names of what is wanted, and when it came."""
-
-    given: Mapping[str, WireTensor]
-    wanted: tuple[str, ...]
-    arrived_s: float
 
 
 class TailService(DataPlane):
-    """Serves every tail of one engine's model, from the whole model to its last layer. A context manager.
+    """Serves every tail of its engines' models, from the whole model to its last layer. A context manager.
 
     Args:
-        engine: runs the tails.
-        profile: what the model costs here; without it, it is measured when first asked for.
-        max_tails: so many tails are kept.
+        engine: runs the tails; several engines serve several models.
+        profile: what a model costs here, or several; without it, it is measured when first asked for.
+        limits: what is taken on at once.
+        batching: requests for the same cut may run together where that is faster; results then differ in last bits.
         clock: seconds, monotonic.
 
     Raises:
-        ProfileError: the profile is of another model.
+        ProfileError: a profile is of no model here.
+        InputError: two models have one name.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | Sequence[Engine],
         *,
-        profile: Profile | None = None,
-        max_tails: int = DEFAULT_MAX_TAILS,
+        profile: Profile | Sequence[Profile] | None = None,
+        limits: ServingLimits = ServingLimits(),
+        batching: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        if profile is not None and profile.fingerprint != engine.graph.fingerprint:
-            raise ProfileError(f"the profile is of another model or other weights than {engine.graph.name}")
-        engine.prepare()
-        self._engine = engine
-        self._graph = engine.graph
-        self._tails = Tails(engine, max_tails=max_tails)
-        self._load = LoadMeter(clock=clock)
+        engines = [engine] if isinstance(engine, Engine) else list(engine)
+        profiles = [profile] if isinstance(profile, Profile) else list(profile or ())
         self._clock = clock
-        self._profile = profile
-        self._measuring: asyncio.Future[Profile] | None = None
-        self._bundles = Bundles(engine.graph)
-        self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dnn-surgery-compute")
+        self._models: dict[str, ServedModel] = {}
+        for one, its in _matched(engines, profiles):
+            if one.graph.name in self._models:
+                raise InputError(f"two models of the name {one.graph.name!r} cannot be served at one address")
+            self._models[one.graph.name] = ServedModel(one, profile=its, max_tails=limits.tails, clock=clock)
+        self._bundles = {name: Bundles(model.graph) for name, model in self._models.items()}
+        self._batching = batching
+        self._load = LoadMeter(clock=clock)
+        self._clients = ClientCount()
+        self._measuring: dict[str, asyncio.Future[Profile]] = {}
+        self._compute = ComputeThread(
+            max_jobs=limits.queued,
+            max_bytes=limits.held_bytes,
+            clock=clock,
+            batch=limits.batch if batching else 1,
+            pays=self._pays,
+        )
 
     def __enter__(self) -> TailService:
         return self
@@ -99,8 +88,33 @@ class TailService(DataPlane):
 
     def close(self) -> None:
         """Waits for what is running; what still waits is given up. May be called again."""
-        self._compute.shutdown(wait=True, cancel_futures=True)
-        self._bundles.close()
+        self._compute.close()
+        for bundles in self._bundles.values():
+            bundles.close()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """See :attr:`DataPlane.models`."""
+        return tuple(self._models)
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait now."""
+        return len(self._compute.queue)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the requests that wait or run now."""
+        return self._compute.queue.size_bytes + self._compute.queue.running_bytes
+
+    @property
+    def clients(self) -> int:
+        """Clients seen in the last seconds."""
+        return self._clients.count(self._clock())
+
+    def slowdown(self, name: str) -> float:
+        """By what factor the model's tails take longer than its profile says."""
+        return self._models[name].estimates.slowdown
 
     def server(self) -> ServerDescription:
         """See :meth:`DataPlane.server`."""
@@ -112,123 +126,102 @@ class TailService(DataPlane):
 
     def model(self, name: str, version: str) -> ModelDescription:
         """See :meth:`DataPlane.model`."""
-        self._check_model(name, version)
-        return ModelDescription(
-            name=self._graph.name,
-            versions=(SERVED_VERSION,),
-            platform=f"dnn_surgery_{self._engine.info.name}",
-            inputs=tuple(self._describe(tensor) for tensor in self._graph.inputs),
-            outputs=tuple(self._describe(tensor) for tensor in self._graph.outputs),
-        )
+        return self._model(name).describe(version)
 
-    async def infer(self, request: InferRequest) -> InferResult:
+    def check_room(self, client: str) -> None:
+        """See :meth:`DataPlane.check_room`."""
+        self._compute.check_room(client)
+
+    async def infer(self, request: InferRequest, caller: Caller = Caller()) -> InferResult:
         """See :meth:`DataPlane.infer`."""
-        self._check_model(request.model_name, request.model_version)
-        self._check_fingerprint(request.fingerprint)
-        work = self._check(request)
-        return await self._in_compute_thread(lambda: self._run(work))
+        model = self._model(request.model_name)
+        asked = model.check(request)
+        clients = self._clients.note(caller.name, asked.arrived_s)
+        ran: Ran = await self._compute.submit(
+            Work(model.run, request=asked, kind=self._kind(model, asked)),
+            client=caller.name,
+            arrived_s=asked.arrived_s,
+            cost_s=model.estimates.expected_s(asked.tail, asked.arrived_s),
+            size_bytes=caller.size_bytes,
+            deadline_s=math.inf if caller.remaining_s is None else asked.arrived_s + caller.remaining_s,
+        )
+        queue_s, compute_s = ran.begun_s - asked.arrived_s, ran.ended_s - ran.begun_s
+        model.estimates.record(asked.tail, compute_s / ran.batch, ran.ended_s)
+        if self._batching:
+            model.batching.record(asked.tail, ran.batch, compute_s)
+        return InferResult(
+            outputs=ran.outputs,
+            queue_s=queue_s,
+            compute_s=compute_s,
+            load=self._load.record(queue_s=queue_s, compute_s=compute_s / ran.batch),
+            slowdown=model.estimates.slowdown,
+            clients=clients,
+            queued=self.queued,
+            batch=ran.batch,
+        )
 
     async def profile(self, name: str, fingerprint: str | None) -> str:
         """See :meth:`DataPlane.profile`. Measuring takes seconds, in which no request runs."""
-        self._check_model(name, "")
-        self._check_fingerprint(fingerprint)
-        if self._profile is None:
-            if self._measuring is None:
-                self._measuring = asyncio.ensure_future(self._in_compute_thread(self._measure))
-            measuring = self._measuring
+        model = self._model(name)
+        model.check_fingerprint(fingerprint)
+        if model.profile is None:
+            if name not in self._measuring:
+                work = Work(lambda _, __: [measure(model)])
+                self._measuring[name] = asyncio.ensure_future(self._compute.submit(work))
+            measuring = self._measuring[name]
             try:
                 # Whoever else waits for the same measurement must not lose it with the one who asked first.
-                self._profile = await asyncio.shield(measuring)
+                measured = await asyncio.shield(measuring)
+                if model.profile is None:
+                    model.profile = measured
             finally:
                 if measuring.done():
-                    self._measuring = None
-        return self._profile.to_json()
+                    self._measuring.pop(name, None)
+        profile = model.profile
+        if profile is None:
+            raise AssertionError("measured above")
+        return profile.to_json()
 
     async def bundle(self, name: str, fingerprint: str | None) -> BundleFile:
-        """See :meth:`DataPlane.bundle`. A PyTorch model is exported first: seconds in which no request runs."""
-        self._check_model(name or self._graph.name, "")
-        self._check_fingerprint(fingerprint)
-        return await self._bundles.get(self._in_compute_thread)
+        """See :meth:`DataPlane.bundle`. A PyTorch model is exported first: seconds in which no request runs.
 
-    def _check_model(self, name: str, version: str) -> None:
-        if name != self._graph.name:
-            raise UnknownModelError(
-                f"no model {name!r} is served here{near(name, [self._graph.name])}; there is: {self._graph.name}"
-            )
-        if version not in ("", SERVED_VERSION):
-            raise UnknownModelError(f"model {name!r} has no version {version!r}; there is: {SERVED_VERSION}")
-
-    def _check_fingerprint(self, asked: str | None) -> None:
-        if asked not in (None, self._graph.fingerprint):
-            raise FingerprintError(
-                f"this server's {self._graph.name} has fingerprint {self._graph.fingerprint[:12]}, "
-                f"the request is for {str(asked)[:12]}: other weights, or another model of that name"
-            )
-
-    def _check(self, request: InferRequest) -> _Work:
-        given = {tensor.name: tensor for tensor in request.inputs}
-        wanted = request.outputs or self._graph.outputs
-        if len(given) < len(request.inputs):
-            raise TensorError("a tensor is given more than once")
-        if len(set(wanted)) < len(wanted):
-            raise TensorError("an output is asked for more than once")
-        self._tails.check(given.keys(), wanted)
-        for tensor in request.inputs:
-            self._check_tensor(tensor)
-        return _Work(given, wanted, self._clock())
-
-    def _check_tensor(self, tensor: WireTensor) -> None:
-        expected = self._graph.tensors[tensor.name].dtype
-        if tensor.codec is not None:
-            codecs.get(tensor.codec)
-            if tensor.dtype != "uint8" or tensor.array.ndim != 1:
-                raise TensorError(
-                    f"tensor {tensor.name!r} with codec {tensor.codec!r} is {tensor.dtype} "
-                    f"{list(tensor.array.shape)}, expected uint8 [n]"
-                )
-            return
-        # Arrays hold bfloat16 as uint16, and a client that does not know the graph sends them as that.
-        if tensor.dtype != expected and (tensor.dtype, expected) != ("uint16", "bfloat16"):
-            raise TensorError(f"tensor {tensor.name!r} has datatype {tensor.dtype}, expected {expected}")
-        check_array(self._graph, tensor.name, tensor.array)
-
-    def _run(self, work: _Work) -> InferResult:
-        started_s = self._clock()  # [1]
-        tail = self._tails.get(work.given.keys(), work.wanted)
-        if not tail.is_ready:
-            self._engine.request(tail)
-            raise NotReadyError(f"the tail for {', '.join(work.given)} is being compiled; ask again")
-        results = tail({name: self._decode(tensor) for name, tensor in work.given.items()})  # [2]
-        queue_s, compute_s = started_s - work.arrived_s, self._clock() - started_s
-        return InferResult(
-            outputs=tuple(WireTensor(name, self._graph.tensors[name].dtype, results[name]) for name in work.wanted),
-            queue_s=queue_s,
-            compute_s=compute_s,
-            load=self._load.record(queue_s=queue_s, compute_s=compute_s),
+        Where several models are served, "" is the first one.
+        """
+        model = self._model(name or next(iter(self._models)))
+        model.check_fingerprint(fingerprint)
+        return await self._bundles[model.name].get(
+            lambda function: self._compute.submit(Work(lambda _, __: [function()]))
         )
 
-    def _decode(self, tensor: WireTensor) -> Array:
-        if tensor.codec is None:
-            return tensor.array
-        expected = self._graph.tensors[tensor.name]
-        # What varies is the batch; an encoded tensor is one frame.
-        shape = tuple(1 if size is None else size for size in expected.shape)
-        return codecs.decode(tensor.codec, tensor.array.data, expected.dtype, shape)
-
-    def _measure(self) -> Profile:
-        from dnn_surgery.profiling.measure import profile
-
-        return profile(self._graph, engine=self._engine)
-
-    async def _in_compute_thread(self, function: Callable[[], ResultT]) -> ResultT:
+    def _model(self, name: str) -> ServedModel:
         try:
-            # A request that is cancelled or whose deadline passes while it waits is never begun.
-            return await asyncio.get_running_loop().run_in_executor(self._compute, function)
-        except RuntimeError as error:
-            if "after shutdown" in str(error):
-                raise UnreachableError("the server is stopping") from error
-            raise
+            return self._models[name]
+        except KeyError:
+            known = list(self._models)
+            raise UnknownModelError(
+                f"no model {name!r} is served here{near(name, known)}; there is: {', '.join(known)}"
+            ) from None
 
-    def _describe(self, name: str) -> TensorDescription:
-        tensor = self._graph.tensors[name]
-        return TensorDescription(name=name, dtype=tensor.dtype, shape=tensor.shape)
+    def _kind(self, model: ServedModel, asked: Asked) -> object:
+        if not self._batching:
+            return None
+        arrays = {name: None if tensor.codec else tensor.array for name, tensor in asked.given.items()}
+        return (model.name, asked.tail) if model.batching.allows(arrays, asked.wanted) else None
+
+    def _pays(self, kind: object) -> bool:
+        if not isinstance(kind, tuple):
+            return False
+        name, tail = kind
+        return self._models[name].batching.pays(tail)
+
+
+def _matched(engines: Sequence[Engine], profiles: Sequence[Profile]) -> list[tuple[Engine, Profile | None]]:
+    """Each engine with its profile, if there is one."""
+    if not engines:
+        raise InputError("no model to serve")
+    of = {profile.fingerprint: profile for profile in profiles}
+    if strange := of.keys() - {engine.graph.fingerprint for engine in engines}:
+        other = of[next(iter(strange))]
+        names = ", ".join(engine.graph.name for engine in engines)
+        raise ProfileError(f"the profile (of {other.model}) is of another model or other weights than {names}")
+    return [(engine, of.get(engine.graph.fingerprint)) for engine in engines]

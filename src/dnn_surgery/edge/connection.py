@@ -38,6 +38,7 @@ from dnn_surgery.profiling.measure import profile
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.address import parse_address
 from dnn_surgery.protocol.client import InferenceClient
+from dnn_surgery.protocol.credentials import Credentials
 from dnn_surgery.units import format_size
 
 # Below any sensible message limit of a server. A link that is too fast for it is not what makes a frame late.
@@ -125,6 +126,7 @@ def connect(
     slowdown: float = 1.0,
     calibration: Calibration | None = None,
     timeout_s: float = 10.0,
+    credentials: Credentials = Credentials(),
     report: Report = lambda _: None,
     on_event: OnEvent = ignore,
 ) -> Connection:
@@ -150,11 +152,13 @@ def connect(
         slowdown: emulates a device slower by this factor.
         calibration: frames on which codecs are measured, and the accuracy to prove on them.
         timeout_s: for the calls made while connecting.
+        credentials: TLS and a token, for servers that want them.
         report: told what is going on, for people who wait.
         on_event: told of every change while frames run, with its reason.
 
     Raises:
         UnreachableError: no server answers.
+        CertificateError: no encrypted connection comes about. UnauthenticatedError: the server wants another token.
         FingerprintError: the server holds another model or other weights.
         ModelError: `cut` is no layer.
         InfeasibleError: no plan keeps the memory limit.
@@ -165,7 +169,13 @@ def connect(
     limits = Limits(edge_param_bytes=memory_bytes)
     wish = _Wish(forced, objective, rate_hz, algorithm, follow, limits, calibration)
     engine = engine or make_engine(graph)
-    client = InferenceClient(address, model_name=graph.name, fingerprint=graph.fingerprint, timeout_s=timeout_s)
+    client = InferenceClient(
+        address,
+        model_name=graph.name,
+        fingerprint=graph.fingerprint,
+        timeout_s=timeout_s,
+        credentials=credentials,
+    )
     ways = Ways(engine, memory_bytes=memory_bytes)
     try:
         client.model_metadata()

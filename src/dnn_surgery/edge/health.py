@@ -9,9 +9,10 @@ there, each time the wait before the next trial doubles; a server that was away 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field
 
-from dnn_surgery.errors import SurgeryError, UnreachableError
+from dnn_surgery.errors import BusyError, SurgeryError, UnreachableError
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Health:
     longest_ping_s: float = 0.5
     first_trial_s: float = 0.5
     longest_trial_s: float = 8.0
+    rng: random.Random = field(default_factory=random.Random)
     reason: str = ""
     lost: bool = False
     _since_s: float = -math.inf
@@ -43,6 +45,9 @@ class Health:
         else:
             self._trial_wait_s = min(max(self.first_trial_s, 2 * self._trial_wait_s), self.longest_trial_s)
             self._next_ping_s = now_s + self._trial_wait_s
+        if isinstance(error, BusyError):
+            # It knows best; a little later each, so that not all devices come back together.
+            self._next_ping_s = now_s + error.retry_after_s * self.rng.uniform(1.0, 1.5)
         return True
 
     def worked(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 
 
@@ -18,11 +19,17 @@ class Retry:
         """Whether the cloud is worth a try."""
         return self._wait_s == 0.0 or now_s >= self._at_s
 
-    def failed(self, now_s: float) -> None:
-        """Puts the next try off; failures of requests that were under way together count once."""
+    def failed(self, now_s: float, hint_s: float | None = None) -> None:
+        """Puts the next try off; failures of requests that were under way together count once.
+
+        A busy server's hint (`hint_s`) stands in for our own guess: half as much again at most, so that not all devices
+        come back together.
+        """
         if not self.may_try(now_s):
             return
         self._wait_s = min(max(self.first_s, 2 * self._wait_s), self.longest_s)
+        if hint_s is not None:
+            self._wait_s = hint_s * random.uniform(1.0, 1.5)
         self._at_s = now_s + self._wait_s
 
     def worked(self) -> None:

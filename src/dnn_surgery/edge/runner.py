@@ -25,7 +25,7 @@ from dnn_surgery.edge.result import FrameResult, FrameTimes
 from dnn_surgery.edge.retry import Retry
 from dnn_surgery.edge.uplink import Uplink
 from dnn_surgery.edge.way import Way
-from dnn_surgery.errors import SurgeryError
+from dnn_surgery.errors import BusyError, SurgeryError
 from dnn_surgery.execution.engine import Array
 from dnn_surgery.protocol.client import InferenceClient
 
@@ -163,7 +163,8 @@ class Runner:
             taken.outputs = {name: taken.outputs[name] for name in taken.way.parts.outputs}
             self.retry.worked()
         elif taken.outputs is None and taken.error is not None:
-            self.retry.failed(self._clock())
+            hint_s = taken.error.retry_after_s if isinstance(taken.error, BusyError) else None
+            self.retry.failed(self._clock(), hint_s)
             self.device.finish(taken)
         self.chooser.finished(taken)
         return taken.result()

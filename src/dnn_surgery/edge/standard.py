@@ -26,6 +26,7 @@ from dnn_surgery.planning.frontier_cuts import frontier_cuts
 from dnn_surgery.planning.plan import Objective
 from dnn_surgery.profiling.measure import profile
 from dnn_surgery.profiling.profile import Profile
+from dnn_surgery.protocol.credentials import Credentials
 from dnn_surgery.protocol.tails_client import TailsClient
 
 # A server may load a model when it is first asked for.
@@ -77,6 +78,7 @@ def connect_standard(
     objective: Objective = "latency",
     deadline_s: float | None = None,
     slowdown: float = 1.0,
+    credentials: Credentials = Credentials(),
     report: Report = lambda _: None,
 ) -> StandardConnection:
     """Gets ready to run frames with the tails at `address`.
@@ -91,6 +93,7 @@ def connect_standard(
         objective: what the plan makes best.
         deadline_s: how long the cloud may take for a frame; four times what is to be expected by default, at least 2 s.
         slowdown: emulates a device slower by this factor.
+        credentials: TLS and a token, for servers that want them.
         report: told what is going on, for people who wait.
 
     Raises:
@@ -109,7 +112,7 @@ def connect_standard(
         raise InputError(f"the deadline of a frame must be positive, got {deadline_s} s")
     graph = engine.graph
     forced = None if cut is None else graph.edge_layers(cut)
-    client = TailsClient(address, graph)
+    client = TailsClient(address, graph, credentials=credentials)
     try:
         client.check_live()
         plan = None

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from types import TracebackType
 
 from dnn_surgery.errors import UnreachableError
@@ -15,13 +16,13 @@ from dnn_surgery.errors import UnreachableError
 class CloudProcess:
     """`dnn-surgery serve MODEL` on a free loopback port while the `with` block runs.
 
-    With one thread, since edge and cloud share this machine.
+    With one thread, since edge and cloud share this machine; `options` are further flags of `serve`.
 
     Raises:
         UnreachableError: on entering, if it does not come up; its own message is part of the error.
     """
 
-    def __init__(self, model: str, *, port: int = 0) -> None:
+    def __init__(self, model: str, *, port: int = 0, options: Sequence[str] = ()) -> None:
         self._command = [
             sys.executable,
             "-m",
@@ -33,6 +34,7 @@ class CloudProcess:
             "--threads",
             "1",
             "--json",
+            *options,
         ]
         self.address = ""
 
@@ -54,6 +56,11 @@ class CloudProcess:
             raise UnreachableError(f"the cloud did not come up: {message}")
         self.address = str(json.loads(line)["address"])
         return self
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL: no goodbye to anyone."""

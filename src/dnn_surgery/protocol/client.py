@@ -20,15 +20,15 @@ from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.address import parse_address
 from dnn_surgery.protocol.channel import DEFAULT_MAX_MESSAGE_BYTES, client_options
+from dnn_surgery.protocol.credentials import Credentials
 from dnn_surgery.protocol.dataplane import (
     Array,
     InferRequest,
     ModelDescription,
     ServerDescription,
-    TensorDescription,
     WireTensor,
 )
-from dnn_surgery.protocol.datatypes import to_dtype
+from dnn_surgery.protocol.descriptions import read_model_metadata, read_server_metadata
 from dnn_surgery.protocol.messages import encode_request, encoded_tensor, wire_tensor
 from dnn_surgery.protocol.pending import AcknowledgedCall, InferenceReply, PendingReply, call_error
 from dnn_surgery.protocol.stubs import open_inference_pb2 as oip
@@ -57,9 +57,10 @@ class InferenceClient:
         fingerprint: sent with every request, so that a server with another model or other weights refuses.
         timeout_s: the deadline of each call that names no other.
         max_message_bytes: the largest message taken or sent.
+        credentials: TLS and a token, for servers that want them.
 
     Raises:
-        InputError: the address is malformed.
+        InputError: the address is malformed, or a token would go out unencrypted.
     """
 
     def __init__(
@@ -70,15 +71,18 @@ class InferenceClient:
         fingerprint: str | None = None,
         timeout_s: float = 10.0,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        credentials: Credentials = Credentials(),
     ) -> None:
         where = parse_address(address)
+        self._where, self._credentials = where, credentials
+        self._metadata = credentials.metadata(where)
         self.address = str(where)
         self.model_name = model_name
         self.fingerprint = fingerprint
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
         self._options = client_options(where, max_message_bytes=max_message_bytes)
-        self._closed = False
+        self._closed = self._worked = False
         self._pool = ThreadPoolExecutor(max_workers=MAX_ACKNOWLEDGED, thread_name_prefix="dnn-surgery-replies")
         self._connect()
 
@@ -101,7 +105,7 @@ class InferenceClient:
         before.close()
 
     def _connect(self) -> None:
-        self._channel = grpc.insecure_channel(self.address, options=self._options)
+        self._channel = self._credentials.channel(self._where, self._options)
         self._infer = _unary(self._channel, methods.MODEL_INFER)
         # The same call on the wire. gRPC hands out a unary call's initial metadata with its reply, a stream's at once.
         self._infer_acknowledged = self._channel.unary_stream(
@@ -138,10 +142,17 @@ class InferenceClient:
             UnknownModelError: the server serves no such model.
             TooLargeError: request or answer exceed what either side takes.
             DeadlineError: there was no answer in time.
+            BusyError: the server takes no more for now; `retry_after_s` says when it will.
+            UnauthenticatedError: the server wants another token.
+            CertificateError: no encrypted connection comes about.
             UnreachableError: no server answers, or the connection was lost.
             RemoteError: the server failed.
         """
-        return self.infer_async(tensors, outputs, codecs=codecs, timeout_s=timeout_s).result()
+        data, deadline_s = self._request(tensors, outputs, codecs, timeout_s)
+        started_s = time.perf_counter()
+        # Waited for in this thread, an answer comes two changes of threads earlier than by way of a future.
+        reply = self._call_raw(methods.MODEL_INFER, data, deadline_s)
+        return InferenceReply.of(reply, elapsed_s=time.perf_counter() - started_s, bytes_up=len(data))
 
     def infer_async(
         self,
@@ -156,6 +167,31 @@ class InferenceClient:
 
         `acknowledged` asks for word of the request's arrival, see :meth:`PendingReply.wait_received`.
         """
+        data, deadline_s = self._request(tensors, outputs, codecs, timeout_s)
+        started_s = time.perf_counter()
+        call: Any
+        if acknowledged:
+            metadata = (*self._metadata, *_ACKNOWLEDGE)
+            call = AcknowledgedCall(self._infer_acknowledged(data, timeout=deadline_s, metadata=metadata), self._pool)
+        else:
+            call = self._infer.future(data, timeout=deadline_s, metadata=self._metadata)
+        return PendingReply(
+            call,
+            started_s=started_s,
+            timeout_s=deadline_s,
+            bytes_up=len(data),
+            to_error=self._error,
+            address=self.address,
+        )
+
+    def _request(
+        self,
+        tensors: Mapping[str, Array | Payload],
+        outputs: Sequence[str],
+        codecs: Mapping[str, str] | None,
+        timeout_s: float | None,
+    ) -> tuple[bytes, float]:
+        """The message and its deadline."""
         request = InferRequest(
             model_name=self._model_for(tensors, outputs),
             fingerprint=self.fingerprint,
@@ -166,16 +202,7 @@ class InferenceClient:
         self._check_open()
         if len(data) > self.max_message_bytes:
             raise TooLargeError(f"the request takes {len(data)} bytes, more than the limit of {self.max_message_bytes}")
-        deadline_s = self.timeout_s if timeout_s is None else timeout_s
-        started_s = time.perf_counter()
-        call: Any
-        if acknowledged:
-            call = AcknowledgedCall(
-                self._infer_acknowledged(data, timeout=deadline_s, metadata=_ACKNOWLEDGE), self._pool
-            )
-        else:
-            call = self._infer.future(data, timeout=deadline_s)
-        return PendingReply(call, started_s=started_s, address=self.address, timeout_s=deadline_s, bytes_up=len(data))
+        return data, self.timeout_s if timeout_s is None else timeout_s
 
     def _model_for(self, tensors: Iterable[str], outputs: Iterable[str]) -> str:  # noqa: ARG002 - what others override
         """The model that computes `outputs` from `tensors`; our own server does all of them under one name."""
@@ -204,8 +231,7 @@ class InferenceClient:
 
     def server_metadata(self, *, timeout_s: float | None = None) -> ServerDescription:
         """Name, version and extensions of the server."""
-        reply = self._call(methods.SERVER_METADATA, oip.ServerMetadataRequest(), timeout_s)
-        return ServerDescription(name=reply.name, version=reply.version, extensions=tuple(reply.extensions))
+        return read_server_metadata(self._call(methods.SERVER_METADATA, oip.ServerMetadataRequest(), timeout_s))
 
     def model_metadata(self, name: str | None = None, *, timeout_s: float | None = None) -> ModelDescription:
         """What the model (or the one called `name`) takes and gives as a whole.
@@ -214,14 +240,7 @@ class InferenceClient:
             UnknownModelError: the server serves no such model.
         """
         request = oip.ModelMetadataRequest(name=self.model_name if name is None else name)
-        reply = self._call(methods.MODEL_METADATA, request, timeout_s)
-        return ModelDescription(
-            name=reply.name,
-            versions=tuple(reply.versions),
-            platform=reply.platform,
-            inputs=tuple(_description(tensor) for tensor in reply.inputs),
-            outputs=tuple(_description(tensor) for tensor in reply.outputs),
-        )
+        return read_model_metadata(self._call(methods.MODEL_METADATA, request, timeout_s))
 
     def fetch_profile(self, *, timeout_s: float = PROFILE_TIMEOUT_S) -> Profile:
         """What the model costs on the server; the server measures it first, unless it has.
@@ -268,12 +287,25 @@ class InferenceClient:
 
     def _call_raw(self, method: methods.Method[Any, Any], data: bytes, timeout_s: float | None) -> bytes:
         self._check_open()
-        call = _unary(self._channel, method)
+        call = self._infer if method is methods.MODEL_INFER else _unary(self._channel, method)
         deadline_s = self.timeout_s if timeout_s is None else timeout_s
         try:
-            return call(data, timeout=deadline_s)
+            reply = call(data, timeout=deadline_s, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise call_error(error, address=self.address, timeout_s=deadline_s) from None
+            raise self._error(error, deadline_s) from None
+        except ValueError as error:
+            # What grpc raises for a channel that another thread closed meanwhile.
+            raise UnreachableError(f"the client of {self.address} is closed") from error
+        self._worked = True
+        return reply
+
+    def _error(self, error: grpc.RpcError, timeout_s: float) -> SurgeryError:
+        """The project's error for a failed call."""
+        found = call_error(error, address=self.address, timeout_s=timeout_s)
+        # Where it worked before, TLS is not the reason, and a frame's answer does not wait for another connection.
+        if type(found) is not UnreachableError or self._worked or self._closed:
+            return found
+        return self._credentials.diagnose(self._where) or found
 
     def _check_open(self) -> None:
         if self._closed:
@@ -290,11 +322,3 @@ def _tensor(name: str, value: Array | Payload, codec: str | None) -> WireTensor:
     if codec is None or codec == "raw":
         return wire_tensor(name, value)
     return encoded_tensor(name, codecs.encode(codec, value), codec)
-
-
-def _description(tensor: oip.ModelMetadataResponse.TensorMetadata) -> TensorDescription:
-    return TensorDescription(
-        name=tensor.name,
-        dtype=to_dtype(tensor.datatype, tensor.name),
-        shape=tuple(None if size < 0 else size for size in tensor.shape),
-    )

@@ -43,13 +43,32 @@ class InferRequest:
 class InferResult:
     """One answer: the requested tensors, the seconds it waited, the seconds it ran (decoding included), and the load.
 
-    `load` is the factor by which waiting stretches the computing just now: 1 on an idle server.
+    `load` is the factor by which waiting stretches the computing just now: 1 on an idle server. `slowdown` is by what
+    factor computing itself takes longer than the server's profile says (1 without one). Both together are what a device
+    multiplies the profile's seconds with. `clients` shared the server in the last seconds, `queued` requests wait,
+    `batch` ran together.
     """
 
     outputs: tuple[WireTensor, ...]
     queue_s: float
     compute_s: float
     load: float
+    slowdown: float = 1.0
+    clients: int = 1
+    queued: int = 0
+    batch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: `name` is whom the server is shared between.
+
+    After `remaining_s` nobody waits for the answer any more (None: no deadline); `size_bytes` is the whole message.
+    """
+
+    name: str = ""
+    remaining_s: float | None = None
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +114,11 @@ class BundleFile:
 class DataPlane(ABC):
     """Answers requests. Errors are the project's own; whatever else it raises is the server's fault."""
 
+    @property
+    @abstractmethod
+    def models(self) -> tuple[str, ...]:
+        """Names of the served models."""
+
     @abstractmethod
     def server(self) -> ServerDescription:
         """The server."""
@@ -107,8 +131,16 @@ class DataPlane(ABC):
             UnknownModelError: it is not served, or not in that version.
         """
 
+    def check_room(self, client: str) -> None:  # noqa: ARG002 - a server without a bound always has room
+        """Asked before a request's body is read, which costs a device on a slow link more than anything else.
+
+        Raises:
+            BusyError: the request would be refused anyway.
+        """
+        return
+
     @abstractmethod
-    async def infer(self, request: InferRequest) -> InferResult:
+    async def infer(self, request: InferRequest, caller: Caller = Caller()) -> InferResult:
         """Computes the requested tensors from the given ones.
 
         Raises:
@@ -116,6 +148,8 @@ class DataPlane(ABC):
             FingerprintError: the server holds another model or other weights.
             TensorError: a tensor is unknown, missing, unneeded, or of the wrong shape or datatype.
             CodecError: a codec is unknown, or its payload is damaged.
+            BusyError: the server takes no more for now, or cannot answer before the caller's deadline.
+            DeadlineError: the deadline passed while the request waited.
         """
 
     @abstractmethod

@@ -21,7 +21,10 @@ CODEC, FINGERPRINT = "codec", "fingerprint"
 # What numpy held before its version 2; checked before anything is multiplied.
 MAX_RANK = 32
 
-QUEUE, COMPUTE, LOAD = "queue_s", "compute_s", "load"
+# No cut of a real network sends a tenth of it; each costs the server an object before anything is checked.
+MAX_TENSORS = 1024
+
+QUEUE, COMPUTE, LOAD, SLOWDOWN, CLIENTS, QUEUED = "queue_s", "compute_s", "load", "slowdown", "clients", "queued"
 
 Parameters = Mapping[str, oip.InferParameter]
 TensorMessage = oip.ModelInferRequest.InferInputTensor | oip.ModelInferResponse.InferOutputTensor
@@ -69,6 +72,9 @@ def decode_request(data: bytes) -> InferRequest:
     """
     parts = split(data, REQUEST_RAW_FIELD)
     message = parse(oip.ModelInferRequest, parts.rest)
+    for kind, count in (("inputs", len(message.inputs)), ("outputs", len(message.outputs))):
+        if count > MAX_TENSORS:
+            raise TensorError(f"the request names {count} {kind}, expected at most {MAX_TENSORS}")
     return InferRequest(
         model_name=message.model_name,
         model_version=message.model_version,
@@ -80,12 +86,14 @@ def decode_request(data: bytes) -> InferRequest:
 
 
 def encode_reply(request: InferRequest, result: InferResult) -> bytes:
-    """The answer to `request` as a ModelInferResponse, with queue and compute seconds and load as parameters."""
+    """The answer to `request` as a ModelInferResponse, with what it took and how busy the server is as parameters."""
     message = oip.ModelInferResponse(
         model_name=request.model_name, model_version=request.model_version or "1", id=request.request_id
     )
-    for key, value in ((QUEUE, result.queue_s), (COMPUTE, result.compute_s), (LOAD, result.load)):
-        message.parameters[key].double_param = value
+    parameters = message.parameters
+    parameters[QUEUE].double_param, parameters[COMPUTE].double_param = result.queue_s, result.compute_s
+    parameters[LOAD].double_param, parameters[SLOWDOWN].double_param = result.load, result.slowdown
+    parameters[CLIENTS].int64_param, parameters[QUEUED].int64_param = result.clients, result.queued
     for tensor in result.outputs:
         _describe(message.outputs.add(), tensor)
     return join(message.SerializeToString(), REPLY_RAW_FIELD, [_contiguous(tensor) for tensor in result.outputs])
@@ -104,6 +112,9 @@ def decode_reply(data: bytes) -> InferResult:
         queue_s=_number(message.parameters, QUEUE, 0.0),
         compute_s=_number(message.parameters, COMPUTE, 0.0),
         load=_number(message.parameters, LOAD, 1.0),
+        slowdown=_number(message.parameters, SLOWDOWN, 1.0),
+        clients=_count(message.parameters, CLIENTS, 1),
+        queued=_count(message.parameters, QUEUED, 0),
     )
 
 
@@ -199,3 +210,7 @@ def _string(parameters: Parameters, key: str, *, tensor: str | None = None) -> s
 
 def _number(parameters: Parameters, key: str, default: float) -> float:
     return parameters[key].double_param if key in parameters else default
+
+
+def _count(parameters: Parameters, key: str, default: int) -> int:
+    return parameters[key].int64_param if key in parameters else default

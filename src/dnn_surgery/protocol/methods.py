@@ -7,7 +7,7 @@ status and a tensor's bytes are never copied into a message object.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -52,6 +52,11 @@ MODEL_INFER = Method(INFERENCE_SERVICE, "ModelInfer", oip.ModelInferRequest, oip
 CLOUD_PROFILE = Method(SURGERY_SERVICE, "CloudProfile", own.CloudProfileRequest, own.CloudProfileReply)
 BUNDLE = Method(SURGERY_SERVICE, "Bundle", own.BundleRequest, own.BundleReply)
 PROBE = Method(SURGERY_SERVICE, "Probe", own.ProbeRequest, own.ProbeReply)
+
+ALL: tuple[Method[Any, Any], ...] = (
+    *(SERVER_LIVE, SERVER_READY, MODEL_READY, SERVER_METADATA, MODEL_METADATA, MODEL_CONFIG, MODEL_INFER),
+    *(CLOUD_PROFILE, BUNDLE, PROBE),
+)
 
 
 def parse(kind: type[MessageT], message: bytes) -> MessageT:

@@ -15,7 +15,7 @@ from dnn_surgery.errors import DeadlineError, SurgeryError, UnreachableError
 from dnn_surgery.protocol.dataplane import Array
 from dnn_surgery.protocol.messages import decode_reply
 from dnn_surgery.protocol.methods import ACKNOWLEDGED
-from dnn_surgery.protocol.status import ERROR_KEY, from_status
+from dnn_surgery.protocol.status import ERROR_KEY, RETRY_KEY, from_status
 from dnn_surgery.units import format_duration
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ class InferenceReply:
 
     `elapsed_s` runs from handing the request to gRPC until the answer is here; `queue_s` and `compute_s` are the
     server's share of it (0 from a server of another make). `load` is the factor by which waiting stretches computing
-    on the server just now, 1 when it is idle. The byte counts are whole messages, without HTTP/2 framing.
+    on the server just now, 1 when it is idle; `slowdown` the factor by which computing takes longer than its profile
+    says; `clients` and `queued` are how many share it, and how many requests wait. The byte counts are whole messages,
+    without HTTP/2 framing.
     """
 
     tensors: Mapping[str, Array]
@@ -38,6 +40,30 @@ class InferenceReply:
     load: float
     bytes_up: int
     bytes_down: int
+    slowdown: float = 1.0
+    clients: int = 1
+    queued: int = 0
+
+    @classmethod
+    def of(cls, data: bytes, *, elapsed_s: float, bytes_up: int) -> InferenceReply:
+        """The answer in a serialised ModelInferResponse.
+
+        Raises:
+            TensorError: it is malformed.
+        """
+        answer = decode_reply(data)
+        return cls(
+            tensors={tensor.name: tensor.array for tensor in answer.outputs},
+            elapsed_s=elapsed_s,
+            queue_s=answer.queue_s,
+            compute_s=answer.compute_s,
+            load=answer.load,
+            bytes_up=bytes_up,
+            bytes_down=len(data),
+            slowdown=answer.slowdown,
+            clients=answer.clients,
+            queued=answer.queued,
+        )
 
 
 class AcknowledgedCall:
@@ -82,8 +108,10 @@ class PendingReply:
         address: str,
         timeout_s: float,
         bytes_up: int,
+        to_error: Callable[[grpc.RpcError, float], SurgeryError],
     ) -> None:
         self._call = call
+        self._to_error = to_error
         self._address = address
         self._timeout_s = timeout_s
         self.bytes_up = bytes_up
@@ -106,19 +134,10 @@ class PendingReply:
         except grpc.FutureCancelledError:
             raise UnreachableError(f"the request to {self._address} was cancelled") from None
         except grpc.RpcError as error:
-            raise call_error(error, address=self._address, timeout_s=self._timeout_s) from None
+            raise self._to_error(error, self._timeout_s) from None
         # gRPC wakes waiting threads before it runs callbacks.
         finished_s = self._finished_s if self._finished_s is not None else time.perf_counter()
-        answer = decode_reply(data)
-        return InferenceReply(
-            tensors={tensor.name: tensor.array for tensor in answer.outputs},
-            elapsed_s=finished_s - self._started_s,
-            queue_s=answer.queue_s,
-            compute_s=answer.compute_s,
-            load=answer.load,
-            bytes_up=self.bytes_up,
-            bytes_down=len(data),
-        )
+        return InferenceReply.of(data, elapsed_s=finished_s - self._started_s, bytes_up=self.bytes_up)
 
     def wait_received(self) -> float | None:
         """Waits until the server says that it has the whole request, at the latest until the call ends.
@@ -150,7 +169,12 @@ def call_error(error: grpc.RpcError, *, address: str, timeout_s: float) -> Surge
     """The project's error for a failed call to `address` with the deadline `timeout_s`."""
     if not isinstance(error, grpc.Call):
         return UnreachableError(f"the call to {address} failed: {error}")
-    names = [value for key, value in error.trailing_metadata() or () if key == ERROR_KEY]
-    class_name = names[0] if names and isinstance(names[0], str) else None
-    details = error.details() or ""
-    return from_status(error.code(), details, address=address, timeout_s=timeout_s, class_name=class_name)
+    said = {key: value for key, value in error.trailing_metadata() or () if isinstance(value, str)}
+    return from_status(
+        error.code(),
+        error.details() or "",
+        address=address,
+        timeout_s=timeout_s,
+        class_name=said.get(ERROR_KEY),
+        retry_after_ms=said.get(RETRY_KEY),
+    )

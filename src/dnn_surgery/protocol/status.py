@@ -12,6 +12,11 @@ from dnn_surgery.errors import SurgeryError
 from dnn_surgery.units import format_duration
 
 ERROR_KEY = "dnn-surgery-error"
+# Milliseconds until another try is worth it; the second is what gRPC's own clients read, if they retry at all.
+RETRY_KEY, GRPC_RETRY_KEY = "retry-after-ms", "grpc-retry-pushback-ms"
+
+# No server sends a device away for longer.
+LONGEST_RETRY_S = 60.0
 
 # gRPC sends the text in an HTTP/2 header, percent-encoded; a block of more than 8 KiB in all is refused.
 MAX_DETAILS_CHARACTERS = 500
@@ -22,6 +27,8 @@ _STATUS: tuple[tuple[type[SurgeryError], grpc.StatusCode], ...] = (
     (errors.CodecError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.FingerprintError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.BusyError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
     (errors.UnknownModelError, grpc.StatusCode.NOT_FOUND),
     (errors.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (errors.UnreachableError, grpc.StatusCode.UNAVAILABLE),
@@ -43,16 +50,29 @@ def to_status(error: Exception) -> tuple[grpc.StatusCode, str]:
 
 
 def error_metadata(error: Exception) -> tuple[tuple[str, str], ...]:
-    """Trailing metadata that name the error's class."""
-    return ((ERROR_KEY, type(error).__name__),) if isinstance(error, SurgeryError) else ()
+    """Trailing metadata that name the error's class, and say when to try again where it knows."""
+    if not isinstance(error, SurgeryError):
+        return ()
+    name = ((ERROR_KEY, type(error).__name__),)
+    if not isinstance(error, errors.BusyError):
+        return name
+    after_ms = str(max(1, round(1e3 * error.retry_after_s)))
+    return (*name, (RETRY_KEY, after_ms), (GRPC_RETRY_KEY, after_ms))
 
 
 def from_status(
-    code: grpc.StatusCode, details: str, *, address: str, timeout_s: float, class_name: str | None = None
+    code: grpc.StatusCode,
+    details: str,
+    *,
+    address: str,
+    timeout_s: float,
+    class_name: str | None = None,
+    retry_after_ms: str | None = None,
 ) -> SurgeryError:
     """The error that a status stands for, on the client's side.
 
-    `address` and `timeout_s` are what was called and how long it was waited for; `class_name` comes from the metadata.
+    `address` and `timeout_s` are what was called and how long it was waited for; `class_name` and `retry_after_ms` come
+    from the metadata.
     """
     if code is grpc.StatusCode.CANCELLED:
         return errors.UnreachableError(f"the server at {address} gave the call up")
@@ -66,7 +86,10 @@ def from_status(
     if kind is None:
         text = f"the server at {address} answered {code.name}: {details or 'no details'}"
         return errors.RemoteError(" ".join(text.split()))
-    return kind(f"the server at {address} refused: {details}")
+    text = f"the server at {address} refused: {details}"
+    if kind is errors.BusyError and (retry_after_ms or "").isdecimal():
+        return errors.BusyError(text, retry_after_s=min(int(retry_after_ms or 0) / 1e3, LONGEST_RETRY_S))
+    return kind(text)
 
 
 def _unreachable(details: str, address: str) -> str:

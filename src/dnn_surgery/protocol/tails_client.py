@@ -16,6 +16,7 @@ from dnn_surgery.execution.part_names import tail_name
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.client import InferenceClient, Payload
+from dnn_surgery.protocol.credentials import Credentials
 from dnn_surgery.protocol.dataplane import Array, TensorDescription
 from dnn_surgery.protocol.pending import PendingReply
 from dnn_surgery.protocol.stubs import open_inference_pb2 as oip
@@ -32,8 +33,16 @@ class TailsClient(InferenceClient):
         InputError: the address is malformed.
     """
 
-    def __init__(self, address: str, graph: ModelGraph, *, timeout_s: float = 10.0) -> None:
-        super().__init__(address, model_name=tail_name(graph, graph.inputs, graph.outputs), timeout_s=timeout_s)
+    def __init__(
+        self,
+        address: str,
+        graph: ModelGraph,
+        *,
+        timeout_s: float = 10.0,
+        credentials: Credentials = Credentials(),
+    ) -> None:
+        name = tail_name(graph, graph.inputs, graph.outputs)
+        super().__init__(address, model_name=name, timeout_s=timeout_s, credentials=credentials)
         self._graph = graph
 
     def infer_async(
@@ -46,12 +55,21 @@ class TailsClient(InferenceClient):
         acknowledged: bool = False,  # noqa: ARG002 - no standard server would
     ) -> PendingReply:
         """See :meth:`InferenceClient.infer_async`; the model is the tail that takes `tensors` and makes `outputs`."""
+        return super().infer_async(tensors, outputs, codecs=codecs, timeout_s=timeout_s)
+
+    def _request(
+        self,
+        tensors: Mapping[str, Array | Payload],
+        outputs: Sequence[str],
+        codecs: Mapping[str, str] | None,
+        timeout_s: float | None,
+    ) -> tuple[bytes, float]:
         # Servers know no tensor without dimensions; an exported tail takes a scalar as [1].
         sent = {
             name: value.reshape(1) if isinstance(value, np.ndarray) and not value.ndim else value
             for name, value in tensors.items()
         }
-        return super().infer_async(sent, outputs, codecs=codecs, timeout_s=timeout_s)
+        return super()._request(sent, outputs, codecs, timeout_s)
 
     def check_live(self) -> None:
         """Makes sure that a server answers.
