@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench stubs clean
+.PHONY: setup demo test lint bench docs stubs clean
 
 setup: .venv/dev
 
@@ -34,6 +34,10 @@ lint: .venv/dev
 
 bench: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+# The documentation site, into build/site. A warning is an error: a page that is in no menu, a link that leads nowhere.
+docs: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Only after a change in src/dnn_surgery/protocol/proto.
 stubs: .venv/dev

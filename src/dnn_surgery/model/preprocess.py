@@ -33,7 +33,8 @@ class Preprocess:
         resize: how a frame is fitted: ``crop``, ``stretch`` or ``letterbox`` (see :class:`Picture`).
         size: height and width in pixels; None takes what the network was made for, 224 where it does not say.
         scale: factor of the values 0 to 255.
-        mean, std: a channel, in the order that the network reads, of the scaled values.
+        mean: of each channel, in the order that the network reads, of the scaled values.
+        std: likewise.
         color: the order of channels that the network reads.
         layout: of what the network reads.
 
