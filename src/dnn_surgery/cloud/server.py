@@ -51,7 +51,8 @@ class CloudServer:
         tokens: without a token of this file nobody gets in.
         quota: what each client may.
         observers: told of every call.
-        handshake_timeout_s, upload_timeout_s: how long a client may take to connect, and to send a request.
+        handshake_timeout_s: how long a client may take to connect.
+        upload_timeout_s: how long it may take to send a request.
 
     Raises:
         InputError: the address is malformed, or beyond this machine without TLS; two models have one name.
