@@ -67,7 +67,8 @@ def run_ray(arguments: argparse.Namespace, address: Address, options: dict[str, 
         if arguments.more
         else [load_graph(arguments).name]
     )
-    with until_signalled() as signalled, ray as server:
+    # In this order: Ray puts a handler of its own in the place of ours, which aborts.
+    with ray as server, until_signalled() as signalled:
         if arguments.json:
             print(json.dumps({"event": "listening", "address": server.address, "models": names}), flush=True)
         else:
