@@ -135,9 +135,10 @@ def test_a_server_without_the_file_leaves_the_frame_to_the_edge_which_says_so(
     path = learnt / "only-klt.json"
     whole = Profile.load(learnt / "here.json")
     document = json.loads(whole.to_json())
-    # Whatever else there is costs an hour here, so that the learnt codec wins.
+    # The learnt codec is said to take a byte, so that it wins over all others on so slow a link.
     document["codecs"] = [
-        {**record, "encode_s": 0 if record["codec"].startswith("klt") else 3600} for record in document["codecs"]
+        {**record, "mean_bytes": 1, "p95_bytes": 1} if record["codec"].startswith("klt") else record
+        for record in document["codecs"]
     ]
     path.write_text(json.dumps(document))
     assert klt
@@ -148,7 +149,7 @@ def test_a_server_without_the_file_leaves_the_frame_to_the_edge_which_says_so(
         assert main(["run", *MODEL, *source, *asked, *flags(files[:1]), "--bandwidth", "1kbit/s"]) == 0
         output = capsys.readouterr()
         assert "unknown codec 'klt-" in output.out
-        assert "2 finished here because the cloud could not" in output.err
+        assert "0 answered by the cloud, 2 here" in output.err
 
 
 def test_run_chooses_lossless_codecs_by_itself(

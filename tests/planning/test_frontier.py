@@ -235,3 +235,23 @@ def test_a_damaged_file_raises_nothing_else(tmp_path_factory: pytest.TempPathFac
     path.write_bytes(content)
     with contextlib.suppress(SurgeryError):
         Frontier.load(path)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_rows_within_limits_are_a_frontier_of_their_own(seed: int) -> None:
+    problem = Problem.from_json(json.dumps(random_problem(seed, rules=False)))
+    rows = frontier(problem)
+    middle = Limits(edge_param_bytes=float(np.median(rows.columns[4])), frame_bytes=float(np.median(rows.columns[1])))
+    link = Link(1e6, 0.01)
+    try:
+        expected = rows.best(link, limits=middle)
+    except InfeasibleError:
+        with pytest.raises(InfeasibleError):
+            rows.within(middle)
+        return
+    within = rows.within(middle)
+    found = within.best(link)
+    assert (found.edge, found.sent, found.latency_s) == (expected.edge, expected.sent, expected.latency_s)
+    assert rows.within(Limits()) is rows
+    with pytest.raises(InputError):
+        rows.within(Limits(deadline_s=1.0))

@@ -160,3 +160,31 @@ def test_a_server_of_another_make_is_understood_as_far_as_it_goes() -> None:
         assert (reply.queue_s, reply.compute_s, reply.load) == (0.0, 0.0, 1.0)
         with pytest.raises(RemoteError, match="UNIMPLEMENTED"):
             client.fetch_profile()
+
+
+def test_word_of_a_requests_arrival_comes_before_it_is_computed(inputs: dict[str, Array]) -> None:
+    engine = GatedEngine()
+    engine.running.clear()
+    with served(engine) as client:
+        pending = client.infer_async(inputs, acknowledged=True)
+        assert pending.wait_received() is not None
+        assert not pending.done()
+        engine.running.set()
+        assert pending.result().bytes_up == pending.bytes_up
+        plain = client.infer_async(inputs)
+        plain.result()
+        assert plain.wait_received() is None
+
+
+def test_a_request_that_fails_is_never_said_to_have_arrived(inputs: dict[str, Array]) -> None:
+    with InferenceClient(f"127.0.0.1:{free_port()}", model_name=NAME) as client:
+        assert client.infer_async(inputs, acknowledged=True).wait_received() is None
+
+
+def test_a_ping_takes_time_and_finds_who_is_there(server: CloudServer, engine: Engine) -> None:
+    with client_of(server, engine.graph) as client:
+        assert client.ping() > 0
+        client.reconnect()
+        assert client.ping() > 0
+    with InferenceClient(f"127.0.0.1:{free_port()}", model_name=NAME) as client, pytest.raises(UnreachableError):
+        client.ping(timeout_s=1.0)

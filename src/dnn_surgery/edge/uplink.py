@@ -146,6 +146,9 @@ class Uplink:
             self._watch.failed(error)
             self._fail(taken, error)
             return
+        except (RuntimeError, ValueError) as error:  # gRPC's and the threads' way to say that the client was closed
+            self._fail(taken, NetworkError(f"the connection was closed: {error}"))
+            return
         taken.pending = pending
         with self._changed:
             self._under_way.append(taken)

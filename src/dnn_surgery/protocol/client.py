@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
@@ -29,7 +30,7 @@ from dnn_surgery.protocol.dataplane import (
 )
 from dnn_surgery.protocol.descriptions import read_model_metadata, read_server_metadata
 from dnn_surgery.protocol.messages import encode_request, encoded_tensor, wire_tensor
-from dnn_surgery.protocol.pending import InferenceReply, PendingReply, call_error
+from dnn_surgery.protocol.pending import AcknowledgedCall, InferenceReply, PendingReply, call_error
 from dnn_surgery.protocol.stubs import open_inference_pb2 as oip
 from dnn_surgery.protocol.stubs import surgery_pb2 as own
 from dnn_surgery.protocol.wire import PROBE_PAYLOAD_FIELD, join
@@ -38,6 +39,9 @@ Payload = bytes | bytearray | memoryview
 
 # The server may have to measure the model first: seconds to a minute.
 PROFILE_TIMEOUT_S = 300.0
+
+# Acknowledged requests under way at once; each has a thread that waits for its reply.
+MAX_ACKNOWLEDGED = 128
 
 _ACKNOWLEDGE = ((methods.ACKNOWLEDGE, "1"),)
 
@@ -79,6 +83,7 @@ class InferenceClient:
         self.max_message_bytes = max_message_bytes
         self._options = client_options(where, max_message_bytes=max_message_bytes)
         self._closed = self._worked = False
+        self._pool = ThreadPoolExecutor(max_workers=MAX_ACKNOWLEDGED, thread_name_prefix="dnn-surgery-replies")
         self._connect()
 
     def __enter__(self) -> InferenceClient:
@@ -102,11 +107,16 @@ class InferenceClient:
     def _connect(self) -> None:
         self._channel = self._credentials.channel(self._where, self._options)
         self._infer = _unary(self._channel, methods.MODEL_INFER)
+        # The same call on the wire. gRPC hands out a unary call's initial metadata with its reply, a stream's at once.
+        self._infer_acknowledged = self._channel.unary_stream(
+            methods.MODEL_INFER.path, request_serializer=None, response_deserializer=None
+        )
 
     def close(self) -> None:
         """Ends the connection; requests under way are cancelled. May be called again."""
         self._closed = True
         self._channel.close()
+        self._pool.shutdown(wait=False)
 
     def infer(
         self,
@@ -158,9 +168,13 @@ class InferenceClient:
         `acknowledged` asks for word of the request's arrival, see :meth:`PendingReply.wait_received`.
         """
         data, deadline_s = self._request(tensors, outputs, codecs, timeout_s)
-        metadata = (*self._metadata, *_ACKNOWLEDGE) if acknowledged else self._metadata
         started_s = time.perf_counter()
-        call = self._infer.future(data, timeout=deadline_s, metadata=metadata)
+        call: Any
+        if acknowledged:
+            metadata = (*self._metadata, *_ACKNOWLEDGE)
+            call = AcknowledgedCall(self._infer_acknowledged(data, timeout=deadline_s, metadata=metadata), self._pool)
+        else:
+            call = self._infer.future(data, timeout=deadline_s, metadata=self._metadata)
         return PendingReply(
             call,
             started_s=started_s,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -64,12 +66,43 @@ class InferenceReply:
         )
 
 
+class AcknowledgedCall:
+    """A stream of one reply with a unary call's face, whose initial metadata can be had before the reply."""
+
+    def __init__(self, call: Any, pool: ThreadPoolExecutor) -> None:
+        self._call = call
+        self._reply = pool.submit(next, call, b"")
+
+    def result(self, timeout: float | None = None) -> bytes:
+        """The reply. Errors as of a unary call."""
+        try:
+            return self._reply.result(timeout)
+        except FutureTimeoutError:
+            raise grpc.FutureTimeoutError from None
+
+    def initial_metadata(self) -> Any:
+        """Waits for them, at the latest until the call ends."""
+        return self._call.initial_metadata()
+
+    def done(self) -> bool:
+        """Whether the reply or a failure is here."""
+        return self._reply.done()
+
+    def cancel(self) -> None:
+        """Gives the call up."""
+        self._call.cancel()
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Calls back once the reply or a failure is here."""
+        self._reply.add_done_callback(callback)
+
+
 class PendingReply:
     """A request under way. Thread-safe; the answer may be asked for more than once."""
 
     def __init__(
         self,
-        call: CallFuture[bytes],
+        call: CallFuture[bytes] | AcknowledgedCall,
         *,
         started_s: float,
         address: str,
@@ -122,13 +155,13 @@ class PendingReply:
 
     def cancel(self) -> None:
         """Gives the request up; the server does not begin it if it has not."""
-        self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+        self._call.cancel()
 
     def add_done_callback(self, callback: Callable[[PendingReply], None]) -> None:
         """Calls `callback` with this object once the answer is here (at once if it is), in a thread of gRPC."""
         self._call.add_done_callback(lambda _: callback(self))
 
-    def _finish(self, _: grpc.Future[bytes]) -> None:
+    def _finish(self, _: Any) -> None:
         self._finished_s = time.perf_counter()
 
 
