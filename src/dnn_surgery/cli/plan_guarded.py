@@ -45,7 +45,7 @@ def plan_guarded(arguments: argparse.Namespace, find: Callable[[Problem], Plan])
     from dnn_surgery.calibration.answers import answer_of
     from dnn_surgery.cli.calibration_arguments import calibration_of
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
-    from dnn_surgery.cli.problem_arguments import measure_profile
+    from dnn_surgery.cli.profile import measured
     from dnn_surgery.errors import ProfileError
     from dnn_surgery.profiling.profile import Profile
 
@@ -63,7 +63,7 @@ def plan_guarded(arguments: argparse.Namespace, find: Callable[[Problem], Plan])
     for profile in profiles:
         if profile is not None and profile.fingerprint != graph.fingerprint:
             raise ProfileError(f"a profile is of another model or other weights than {graph.name}")
-    edge = profiles[0] or profiles[1] or measure_profile(engine)
+    edge = profiles[0] or profiles[1] or measured(engine)
     cloud = profiles[1] or edge
     slowdown = 1.0 if arguments.edge_slowdown is None else arguments.edge_slowdown
     problem = calibration.problem(calibration.measured(engine, edge), cloud, slowdown)

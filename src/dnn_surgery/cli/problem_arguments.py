@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from dnn_surgery.errors import InputError, ProblemError
 
 if TYPE_CHECKING:
-    from dnn_surgery.execution.engine import Engine
     from dnn_surgery.planning import Problem
     from dnn_surgery.profiling.profile import Profile
 
@@ -55,8 +54,9 @@ def load_problem(arguments: argparse.Namespace) -> Problem:
             )
         return Problem.from_json(text, where=arguments.model)
     from dnn_surgery.cli.model_arguments import build_engine, load_graph
+    from dnn_surgery.cli.profile import measured
 
-    profile = measure_profile(build_engine(load_graph(arguments), arguments))
+    profile = measured(build_engine(load_graph(arguments), arguments))
     return Problem.from_profiles(profile, profile, slowdown)
 
 
@@ -70,20 +70,6 @@ def _parse_profile(text: str, where: str) -> Profile:
     from dnn_surgery.profiling.profile import Profile
 
     return Profile.from_json(text, where=where)
-
-
-def measure_profile(engine: Engine) -> Profile:
-    """What the model costs here, measured now.
-
-    Raises:
-        TensorError: its own example cannot be run.
-    """
-    from rich.console import Console
-
-    from dnn_surgery.profiling.measure import profile
-
-    with Console(stderr=True).status(f"profiling {engine.graph.name} on this device"):
-        return profile(engine.graph, engine=engine)
 
 
 def _read(name: str) -> str:

@@ -103,6 +103,7 @@ class _Wish:
     rate_hz: float | None
     algorithm: str
     follow: bool
+    deadline_s: float | None
     limits: Limits
     calibration: Calibration | None
 
@@ -167,7 +168,7 @@ def connect(
         raise InputError(f"the deadline of a frame must be positive, got {deadline_s} s")
     forced = None if cut is None else graph.edge_layers(cut)
     limits = Limits(edge_param_bytes=memory_bytes)
-    wish = _Wish(forced, objective, rate_hz, algorithm, follow, limits, calibration)
+    wish = _Wish(forced, objective, rate_hz, algorithm, follow, deadline_s, limits, calibration)
     engine = engine or make_engine(graph)
     client = InferenceClient(
         address,
@@ -287,4 +288,10 @@ def _controller(problem: Problem, chosen: Plan, wish: _Wish, engine: Engine, rep
     if wish.calibration is not None and wish.calibration.accuracy is not None:
         # Whatever it chooses later has to be proved before the first frame: a frame cannot wait for that.
         rows = wish.calibration.frontier(engine, problem).frontier
-    return Controller(rows.within(wish.limits), objective=wish.objective, rate_hz=wish.rate_hz, rng=random.Random())
+    return Controller(
+        rows.within(wish.limits),
+        objective=wish.objective,
+        rate_hz=wish.rate_hz,
+        deadline_s=wish.deadline_s,
+        rng=random.Random(),
+    )
