@@ -66,7 +66,7 @@ def test_the_examples(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with standard_server(home / "models") as address:
         capsys.readouterr()
         run(standard, **{"192.168.1.20:8001": address})
-        assert "0 finished here because the cloud could not" in capsys.readouterr().err
+        assert "2 answered by the cloud, 0 here" in capsys.readouterr().err
 
     pack, local = bundle.splitlines()
     run(pack)

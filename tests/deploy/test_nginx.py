@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,16 @@ CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 TOKEN = "a-token-of-the-tests"  # noqa: S105 - opens nothing
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
+
+
+def wait_until_it_listens(port: int) -> None:
+    """Tries until somebody accepts, for ten seconds."""
+    for _ in range(200):
+        with socket.socket() as trial:
+            if trial.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nobody listens on port {port}")
 
 
 @contextmanager
@@ -53,6 +64,7 @@ def front(folder: Path, authority: Authority, upstreams: Sequence[str]) -> Itera
     assert checked.returncode == 0, checked.stderr
     process = subprocess.Popen(["nginx", "-c", str(path), "-e", f"{folder}/log"])
     try:
+        wait_until_it_listens(port)
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()

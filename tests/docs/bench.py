@@ -29,7 +29,11 @@ ADDRESS = re.compile(r"(?:localhost|127\.0\.0\.1|192\.168\.1\.20|cloud(?:\.examp
 DEFAULT_MODEL = "efficientnet_lite0"
 
 # Added to a command so that it takes seconds. Nothing that is shown is left out.
-SHORTER = {"profile": ("--repeats", "2"), "evaluate": ("--starts", "1", "--no-tuned")}
+SHORTER: dict[str, tuple[str, ...]] = {
+    "profile": ("--repeats", "2"),
+    "evaluate traces": ("--starts", "1", "--no-tuned"),
+    "evaluate fleet": ("--devices", "10", "--workers", "1", "--seconds", "5", "--trace", "my.csv"),
+}
 # What the folder was prepared with.
 PREPARED = ("profile", "resnet18", "-o", "pi.json")
 _ALSO_SERVERS = ("serve", "link")
@@ -129,7 +133,7 @@ class Reader:
         if tuple(words) == PREPARED and (self.folder / words[-1]).is_file():
             return ""
         model = _model(words, self.folder)
-        words = [*self.reached(words, f"tls {model}" if "--tls-ca" in words else model), *SHORTER.get(words[0], ())]
+        words = [*self.reached(words, f"tls {model}" if "--tls-ca" in words else model), *_shorter(words)]
         output, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = main(words)
@@ -195,6 +199,11 @@ def _model(words: list[str], folder: Path) -> str:
         architecture = load_configuration(folder / words[words.index("--config") + 1]).model.architecture
         return architecture or path
     return words[1] if len(words) > 1 and not words[1].startswith("-") else DEFAULT_MODEL
+
+
+def _shorter(words: list[str]) -> tuple[str, ...]:
+    """What makes this command take seconds."""
+    return SHORTER.get(words[0], SHORTER.get(" ".join(words[:2]), ()))
 
 
 def _without(words: list[str], *flags: str) -> list[str]:
