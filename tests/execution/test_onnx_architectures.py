@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from dnn_surgery.errors import ModelError
 from dnn_surgery.execution.onnx_engine import OnnxEngine
 from dnn_surgery.execution.split import Head, Tail
 from dnn_surgery.execution.tolerance import TOLERANCE, deviation
@@ -14,9 +13,6 @@ from tests.execution.cuts import all_cuts, some_cuts, through_bytes
 
 # Graphs of so few layers are cut everywhere.
 SMALL = 12
-
-# torch's own exporter has no decomposition for an operator of these.
-NOT_EXPORTABLE = {"swin": "cannot be exported to ONNX"}
 
 QUICK = ("lstm", "vit")
 
@@ -32,10 +28,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def test_cuts_agree_with_pytorch(name: str) -> None:
     module, inputs = ARCHITECTURES[name]()
     graph = trace(module, dict(inputs), name=name)
-    if name in NOT_EXPORTABLE:
-        with pytest.raises(ModelError, match=NOT_EXPORTABLE[name]):
-            OnnxEngine(graph, threads=1)
-        return
     with OnnxEngine(graph, threads=1) as engine:
         given, expected = through_bytes(engine.example()), engine.reference(graph.outputs)
         cuts = list(all_cuts(graph)) if len(graph.layers) <= SMALL else some_cuts(graph, 6)
