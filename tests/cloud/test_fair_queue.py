@@ -1,5 +1,8 @@
 import math
 import random
+import statistics
+from collections import deque
+from collections.abc import Sequence
 
 import pytest
 
@@ -56,6 +59,37 @@ def test_who_was_away_saves_no_credit_up_and_owes_what_it_took() -> None:
     queue.put(job("heavy"), 0.0)
     queue.put(job("light"), 0.0)
     assert order(queue) == ["light", "heavy"]
+
+
+def test_among_equal_clients_the_slowest_requests_wait_no_longer_than_first_come_first_served() -> None:
+    rng = random.Random(1)
+    arrivals, at_s = [], 0.0
+    for _ in range(2000):
+        at_s += rng.expovariate(0.8)
+        arrivals.append((at_s, str(rng.randrange(50))))
+    assert slowest(waits(arrivals, one_lane=False)) <= 1.1 * slowest(waits(arrivals, one_lane=True))
+
+
+def waits(arrivals: Sequence[tuple[float, str]], *, one_lane: bool) -> list[float]:
+    """Seconds from arrival to end where each request runs one second."""
+    queue = FairQueue[int](max_jobs=len(arrivals), max_bytes=1)
+    coming, now_s, took_s = deque(enumerate(arrivals)), 0.0, [0.0] * len(arrivals)
+    while coming or len(queue):
+        if not len(queue):
+            now_s = max(now_s, coming[0][1][0])
+        while coming and coming[0][1][0] <= now_s:
+            number, (at_s, client) = coming.popleft()
+            queue.put(Job("" if one_lane else client, number, arrived_s=at_s, cost_s=1.0), at_s)
+        popped, _ = queue.pop(now_s)
+        assert popped is not None
+        now_s += 1.0
+        took_s[popped.work] = now_s - popped.arrived_s
+    return took_s
+
+
+def slowest(seconds: Sequence[float]) -> float:
+    """The 99th percentile."""
+    return statistics.quantiles(seconds, n=100)[98]
 
 
 def test_a_full_queue_refuses_with_a_hint_that_grows_with_the_backlog() -> None:

