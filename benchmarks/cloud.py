@@ -7,6 +7,7 @@ import random
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,12 +22,13 @@ from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.split import Head, Tail
 from dnn_surgery.model.reference import load_model
 from dnn_surgery.protocol.client import InferenceClient
-from dnn_surgery.protocol.pending import InferenceReply
+from dnn_surgery.protocol.pending import InferenceReply, PendingReply
 
 # A tail of 20 ms or more on one thread, behind a boundary tensor of 0.8 MB.
 MODEL, CUT = "resnet18", "layer1.0.conv2"
 ROUNDS, ROUND_S, IN_FLIGHT = 7, 3.0, 4
 CLIENTS, LOAD, REQUESTS = 50, 0.8, 1000
+LATEST = 50
 
 
 def run() -> list[Figure]:
@@ -105,13 +107,14 @@ def _processor_s(pid: int) -> float:
 def _tail_latency(
     address: str, fingerprint: str, sent: Mapping[str, Array], remaining: Sequence[str], service_s: float
 ) -> list[Figure]:
-    """Poisson arrivals of many clients, and a queue simulated with the very arrivals and service times."""
+    """Poisson arrivals of many clients, and a queue simulated with the very arrivals and service times.
+
+    The arrivals' rate follows the latest service times, so that the load stays what it is on a machine that drifts.
+    """
     rng = random.Random(7)
-    arrivals_s, at_s = [], 0.5
-    for _ in range(REQUESTS):
-        at_s += rng.expovariate(LOAD / service_s)
-        arrivals_s.append(at_s)
+    latest_s = deque([service_s], maxlen=LATEST)
     taken: list[tuple[float, InferenceReply]] = []
+    unread: deque[tuple[float, PendingReply]] = deque()
     with ExitStack() as stack:
         clients = [
             stack.enter_context(InferenceClient(address, model_name=MODEL, fingerprint=fingerprint, timeout_s=60.0))
@@ -119,13 +122,17 @@ def _tail_latency(
         ]
         for client in clients:
             client.server_metadata()
-        begun_s = time.perf_counter()
-        pending = []
-        for due_s in arrivals_s:
-            time.sleep(max(0.0, begun_s + due_s - time.perf_counter()))
+        due_s = time.perf_counter()
+        for _ in range(REQUESTS):
+            while unread and unread[0][1].done():
+                sent_s, pending = unread.popleft()
+                taken.append((sent_s, pending.result()))
+                latest_s.append(taken[-1][1].compute_s)
+            due_s += rng.expovariate(LOAD / statistics.mean(latest_s))
+            time.sleep(max(0.0, due_s - time.perf_counter()))
             sent_s = time.perf_counter()
-            pending.append((sent_s, rng.choice(clients).infer_async(sent, remaining)))
-        taken = [(sent_s, one.result()) for sent_s, one in pending]
+            unread.append((sent_s, rng.choice(clients).infer_async(sent, remaining)))
+        taken += [(sent_s, pending.result()) for sent_s, pending in unread]
     measured = [reply.elapsed_s for _, reply in taken]
     simulated = _simulated([(sent_s, reply.compute_s) for sent_s, reply in taken])
     load = sum(reply.compute_s for _, reply in taken) / (taken[-1][0] - taken[0][0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -18,32 +17,17 @@ from dnn_surgery.execution.engine import Array, Engine
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.protocol import health
 from tests.cloud.network import assert_equal, client_of
-from tests.cloud.ray_models import RAY_MARK
+from tests.cloud.ray_models import replica_processes
 
 pytestmark = pytest.mark.slow
 
 KILL_AT, IN_FLIGHT = 60, 8
 
 
-def replica_processes() -> list[int]:
-    """Those of this very test run."""
-    mark = f"{RAY_MARK}={os.getpid()}".encode()
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                ours = mark in (folder / "environ").read_bytes().split(b"\0")
-                if ours and (folder / "cmdline").read_bytes().startswith(b"ray::ServeReplica"):
-                    found.append(int(folder.name))
-            except OSError:
-                continue  # ended meanwhile, or another user's
-    return found
-
-
 def test_a_replica_killed_under_load_loses_no_frame(
     ray_server: RayServer, engine: Engine, graph: ModelGraph, inputs: dict[str, Array], expected: dict[str, Array]
 ) -> None:
-    replicas = replica_processes()
+    replicas = replica_processes(os.getpid())
     assert len(replicas) == 2
     results: list[FrameResult] = []
     offered = 0

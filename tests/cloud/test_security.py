@@ -1,7 +1,6 @@
 """Who gets in: certificates and tokens on a real server, and what everyone else is told."""
 
 import logging
-import shutil
 import socket
 import threading
 from dataclasses import dataclass
@@ -150,94 +149,6 @@ def test_a_clients_certificate_lets_it_in_and_names_it(
     ):
         assert_equal(dict(client.infer(inputs).tensors), expected)
     assert [record.client for record in records] == ["device"]
-
-
-def replace(path: Path, other: Path) -> None:
-    """As those do who renew certificates: the file is never half written."""
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(other.read_bytes())
-    fresh.replace(path)
-
-
-@pytest.fixture
-def renewable(keys: Keys, tmp_path: Path) -> ServerTls:
-    """Files of a server's own, with nothing in them but the first certificate."""
-    own = ServerTls(*(Path(shutil.copy(path, tmp_path)) for path in (keys.server.cert, keys.server.key)))
-    return ServerTls(own.cert, own.key, Path(shutil.copy(keys.authority.cert, tmp_path / "clients.pem")))
-
-
-def test_a_renewed_certificate_is_taken_for_new_connections_without_a_restart(
-    engine: Engine,
-    keys: Keys,
-    renewable: ServerTls,
-    inputs: dict[str, Array],
-    expected: dict[str, Array],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    authority, stranger = (
-        Credentials(ca=ca.cert, cert=signed.cert, key=signed.key)
-        for ca, signed in ((keys.authority, keys.device), (keys.stranger, keys.strange_device))
-    )
-    with (
-        caplog.at_level(logging.WARNING),
-        CloudServer(engine, tls=renewable) as server,
-        client_of(server, engine.graph, credentials=authority) as before,
-    ):
-        assert_equal(dict(before.infer(inputs).tensors), expected)
-        renewed = keys.stranger.sign("renewed")
-        for path, other in ((renewable.cert, renewed.cert), (renewable.key, renewed.key)):
-            replace(path, other)
-        assert renewable.client_ca is not None
-        replace(renewable.client_ca, keys.stranger.cert)
-        with client_of(server, engine.graph, credentials=stranger) as after:
-            assert_equal(dict(after.infer(inputs).tensors), expected)
-        with client_of(server, engine.graph, credentials=authority) as late, pytest.raises(CertificateError):
-            late.infer(inputs)
-        # Who was connected stays so.
-        assert_equal(dict(before.infer(inputs).tensors), expected)
-    assert [record.message for record in caplog.records if record.name.endswith("encryption")] == [
-        f"{renewable.cert}: read again, for new connections"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("broken", "why"), [("cert", "holds no certificate"), ("key", "is not the key of"), ("client_ca", "cannot be read")]
-)
-def test_bad_new_files_leave_the_certificate_as_it_was_and_say_so_once(
-    engine: Engine,
-    keys: Keys,
-    renewable: ServerTls,
-    inputs: dict[str, Array],
-    expected: dict[str, Array],
-    broken: str,
-    why: str,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    credentials = Credentials(ca=keys.authority.cert, cert=keys.device.cert, key=keys.device.key)
-
-    def asked() -> dict[str, Array]:
-        with client_of(server, engine.graph, credentials=credentials) as client:
-            return dict(client.infer(inputs).tensors)
-
-    path: Path = getattr(renewable, broken)
-    good = path.read_bytes()
-    with caplog.at_level(logging.WARNING), CloudServer(engine, tls=renewable) as server:
-        if broken == "key":
-            replace(path, keys.device.key)
-        else:
-            marker = "-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n"
-            path.write_text(marker if broken == "client_ca" else "nothing")
-        for _ in range(3):
-            assert_equal(asked(), expected)
-        messages = [record.message for record in caplog.records if record.name.endswith("encryption")]
-        assert len(messages) == 1
-        assert messages[0].startswith("the certificate stays as it was: ")
-        assert why in messages[0]
-        path.unlink()
-        assert_equal(asked(), expected)
-        path.write_bytes(good)
-        assert_equal(asked(), expected)
-        assert caplog.records[-1].message.endswith("read again, for new connections")
 
 
 @pytest.mark.parametrize("who", [None, "expired_device", "strange_device"])

@@ -1,14 +1,7 @@
-"""The front proxy of deploy/nginx.conf, with paths and addresses of the test's own, before real servers."""
+"""The front proxy of deploy/nginx.conf before real servers. Before Ray Serve: test_nginx_ray."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,55 +13,11 @@ from dnn_surgery.protocol.client import InferenceClient
 from dnn_surgery.protocol.credentials import Credentials
 from tests.certificates import Authority
 from tests.cloud.network import assert_equal, make, random_input
+from tests.deploy.front import front, needs_nginx
 
-CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 TOKEN = "a-token-of-the-tests"  # noqa: S105 - opens nothing
 
-pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
-
-
-def wait_until_it_listens(port: int) -> None:
-    """Tries until somebody accepts, for ten seconds."""
-    for _ in range(200):
-        with socket.socket() as trial:
-            if trial.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"nobody listens on port {port}")
-
-
-@contextmanager
-def front(folder: Path, authority: Authority, upstreams: Sequence[str]) -> Iterator[str]:
-    """nginx before the upstreams; yields where it listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    signed = authority.sign("front")
-    text = CONFIGURATION.read_text(encoding="utf-8")
-    servers = "".join(f"server {upstream} max_fails=1 fail_timeout=5s;\n" for upstream in upstreams)
-    text = re.sub(r"( *server 10\.0\.0\.\d+:\d+[^;]*;\n)+", servers, text)
-    text = text.replace("listen 50052", f"listen 127.0.0.1:{port}").replace(
-        "worker_processes auto", "worker_processes 1"
-    )
-    text = text.replace("/etc/dnn-surgery/cloud.pem", str(signed.cert)).replace(
-        "/etc/dnn-surgery/cloud.key", str(signed.key)
-    )
-    for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
-        text = text.replace("http {", f"http {{\n    {kind}_temp_path {folder}/{kind};", 1)
-    text = text.replace("http {", "http {\n    access_log off;", 1)
-    path = folder / "nginx.conf"
-    path.write_text(f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/log;\n{text}")
-    checked = subprocess.run(
-        ["nginx", "-t", "-c", str(path), "-e", f"{folder}/log"], capture_output=True, text=True, check=False
-    )
-    assert checked.returncode == 0, checked.stderr
-    process = subprocess.Popen(["nginx", "-c", str(path), "-e", f"{folder}/log"])
-    try:
-        wait_until_it_listens(port)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+pytestmark = needs_nginx
 
 
 def test_tls_ends_at_the_proxy_tokens_do_not_and_a_dead_server_is_left_out(tmp_path: Path) -> None:

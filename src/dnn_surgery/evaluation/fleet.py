@@ -2,7 +2,7 @@
 
     device: frame -> estimator, controller -> edge -> link (its own piece of a trace) --headers--> room? --> queue
     server: the cloud's own fair queue, estimates and load meter, before `workers` that run one tail each
-    reply:  seconds, and the load report, from which the device has its cloud factor
+    reply:  what the frame waited and took, from which the device has its cloud factor
 
 Estimator, controller, load meter, health, queue and the server's load meter are the objects that devices and servers
 run, with the clock of the simulation. A refusal comes as soon as the headers are there, with the queue's hint; the
@@ -52,7 +52,8 @@ class Fleet:
         deadline_s: after so long without a reply the edge finishes the frame (default: what it takes alone).
         settings: of all controllers; randomised: whether each draws its own reluctance.
         half_life_s: of what a device remembers of the load; failures_count: whether refusals are part of it,
-            and whether a device that is refused again and again comes back more seldom.
+            and whether a device that is refused again and again comes back more seldom; reports: whether replies teach
+            it the server's load report, of all devices' requests, in place of what its own frame went through.
         static: so many devices always send, those that gain most from it, and the others never; None: they decide.
         jitter: deviation of the logarithm of compute seconds.
     """
@@ -69,6 +70,7 @@ class Fleet:
     randomised: bool = True
     half_life_s: float = 30.0
     failures_count: bool = True
+    reports: bool = False
     limits: ServingLimits = field(default_factory=ServingLimits)
     static: int | None = None
     jitter: float = 0.1
@@ -248,18 +250,19 @@ class _Simulation:
         self._idle += 1
         frame = job.work
         self._estimates.record(frame.key, seconds, self.now_s)
-        load = self._load.record(queue_s=self.now_s - seconds - job.arrived_s, compute_s=seconds)
-        load *= self._estimates.slowdown
+        there_s = self.now_s - job.arrived_s
+        load = self._load.record(queue_s=there_s - seconds, compute_s=seconds) * self._estimates.slowdown
         self._run.loads.append((self.now_s, load))
-        self._at(self.now_s + self.fleet.rtt_s / 2, lambda: self._reply(frame, load))
+        took_s = load * frame.costs.cloud_s if self.fleet.reports else there_s
+        self._at(self.now_s + self.fleet.rtt_s / 2, lambda: self._reply(frame, took_s))
         self._work()
 
-    def _reply(self, frame: Frame, load: float) -> None:
+    def _reply(self, frame: Frame, took_s: float) -> None:
         device = frame.device
         if not frame.open:
             return
         device.health.worked()
-        device.meter.cloud_took(frame.costs.cloud_s, load * frame.costs.cloud_s, self.now_s)
+        device.meter.cloud_took(frame.costs.cloud_s, took_s, self.now_s)
         seconds = frame.sent_s - frame.sending_s + self.fleet.rtt_s
         device.estimator.transfer(frame.costs.up_bytes, seconds, self.now_s, idle_s=frame.idle_s)
         self._finish(frame, "cloud")

@@ -10,10 +10,11 @@ from dnn_surgery.evaluation.fleet import Fleet, simulate_fleet
 from dnn_surgery.evaluation.fleet_run import FleetRun
 from dnn_surgery.evaluation.fleet_static import best_static
 
-AS_IT_IS, SAME, DEAF, LONG, STATIC = (
+AS_IT_IS, SAME, DEAF, REPORTS, LONG, STATIC = (
     "as it is",
     "all equally reluctant",
     "refusals teach nothing",
+    "the server's report believed",
     "a queue of 128",
     "best static",
 )
@@ -40,6 +41,7 @@ def compare(fleet: Fleet, progress: Callable[[str], None] = lambda _: None) -> d
         AS_IT_IS: fleet,
         SAME: replace(fleet, randomised=False),
         DEAF: replace(fleet, failures_count=False),
+        REPORTS: replace(fleet, reports=True),
         LONG: replace(fleet, limits=ServingLimits(queued=128)),
     }
     results = {}
