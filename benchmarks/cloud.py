@@ -41,17 +41,17 @@ def run() -> list[Figure]:
     sent = {name: array for name, array in head({graph.inputs[0]: picture}).items() if name in tail.inputs}
     cores = sorted(os.sched_getaffinity(0))
     figures = []
-    with _pinned(cores[-1]), CloudProcess(MODEL) as server:
-        _pin_process(server.pid, cores[0])
+    with pinned(cores[-1]), CloudProcess(MODEL) as server:
+        pin_process(server.pid, cores[0])
         loop_hz, served_hz, processor = [], [], []
         with InferenceClient(server.address, model_name=MODEL, fingerprint=graph.fingerprint) as client:
             client.infer(sent, tail.tensors.remaining)
             for _ in range(ROUNDS):
-                with _pinned(cores[0]):
+                with pinned(cores[0]):
                     loop, loop_processor_s = _looped(tail, sent)
-                served, server_processor_s = _served(client, sent, tail.tensors.remaining, server.pid)
+                rate, server_processor_s = served(client, sent, tail.tensors.remaining, server.pid)
                 loop_hz.append(loop)
-                served_hz.append(served)
+                served_hz.append(rate)
                 processor.append(loop_processor_s / server_processor_s)
         ratios = [one / other for one, other in zip(served_hz, loop_hz, strict=True)]
         loop = statistics.median(loop_hz)
@@ -76,8 +76,13 @@ def _looped(tail: Tail, sent: Mapping[str, Array]) -> tuple[float, float]:
     return count / (time.perf_counter() - started_s), (time.thread_time() - started_processor_s) / count
 
 
-def _served(
-    client: InferenceClient, sent: Mapping[str, Array], remaining: Sequence[str], pid: int
+def served(
+    client: InferenceClient,
+    sent: Mapping[str, Array],
+    remaining: Sequence[str],
+    pid: int,
+    *,
+    in_flight: int = IN_FLIGHT,
 ) -> tuple[float, float]:
     """Replies a second while some requests are always under way, those at both ends left out; as :func:`_looped`."""
     done: list[float] = []
@@ -89,12 +94,12 @@ def _served(
             client.infer(sent, remaining)
             done.append(time.perf_counter())
 
-    threads = [threading.Thread(target=ask) for _ in range(IN_FLIGHT)]
+    threads = [threading.Thread(target=ask) for _ in range(in_flight)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    inner = sorted(done)[IN_FLIGHT:-IN_FLIGHT]
+    inner = sorted(done)[in_flight:-in_flight]
     return (len(inner) - 1) / (inner[-1] - inner[0]), (_processor_s(pid) - before_s) / len(done)
 
 
@@ -159,7 +164,7 @@ def _p99(values: Sequence[float]) -> float:
 
 
 @contextmanager
-def _pinned(core: int) -> Iterator[None]:
+def pinned(core: int) -> Iterator[None]:
     """This thread, and those that it starts, on one core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
@@ -169,6 +174,6 @@ def _pinned(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _pin_process(pid: int, core: int) -> None:
+def pin_process(pid: int, core: int) -> None:
     for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names are all that is wanted
         os.sched_setaffinity(int(thread), {core})

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from dnn_surgery.execution.torch_engine import TorchEngine
 from dnn_surgery.model.tracing import trace
 from dnn_surgery.protocol.client import InferenceClient
 from tests.cloud.engines import GatedEngine
-from tests.cloud.network import NAME, SIZE, assert_equal, client_of, make_graph, random_input, seeded, served
+from tests.cloud.network import NAME, SIZE, assert_equal, client_of, make, make_graph, random_input, seeded, served
 
 
 @pytest.fixture
@@ -197,8 +197,11 @@ def loop_of(server: CloudServer) -> asyncio.AbstractEventLoop:
 
 
 @pytest.mark.parametrize("batching", [True, False])
-def test_requests_of_one_cut_run_together_only_where_that_is_allowed(batching: bool) -> None:
-    engine = open_batch()
+@pytest.mark.parametrize("build", [open_batch, make])
+def test_requests_of_one_cut_run_together_only_where_that_is_allowed(
+    build: Callable[[], Engine], batching: bool
+) -> None:
+    engine = build()
     whole = engine.part(engine.graph.inputs, engine.graph.outputs)
     frames = [{engine.graph.inputs[0]: random_input(number)} for number in range(12)]
     answers = [whole(frame) for frame in frames]

@@ -62,7 +62,9 @@ class ServerTls:
         """What gRPC listens with; files that were replaced are taken for the connections that come after."""
         renewals = _Renewals(self)
         return grpc.dynamic_ssl_server_credentials(
-            self.configuration(), renewals.fetch, require_client_authentication=self.client_ca is not None
+            self.configuration(),
+            renewals.fetch,  # type: ignore[arg-type] # None is "no change", which the stubs do not know
+            require_client_authentication=self.client_ca is not None,
         )
 
 

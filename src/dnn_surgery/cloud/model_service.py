@@ -64,7 +64,7 @@ class ServedModel:
         engine.prepare()
         self.engine, self.graph, self.name = engine, engine.graph, engine.graph.name
         self.tails = Tails(engine, max_tails=max_tails)
-        self.batching = Batching(engine.graph)
+        self.batching = Batching(engine, clock=clock)
         self.estimates = Estimates(self._predict)
         self._clock = clock
         self._profile = profile
@@ -142,7 +142,10 @@ class ServedModel:
             raise NotReadyError(f"the tail for {', '.join(requests[0].given)} is being compiled; ask again")
         if len(requests) == 1:
             outputs = tail({name: self._decode(tensor) for name, tensor in requests[0].given.items()})
-            return [self._ran(requests[0], outputs, begun_s, self._clock(), 1)]
+            ended_s = self._clock()
+            if works[0].kind is not None:
+                self.batching.ran_alone(requests[0].tail, ended_s - begun_s)
+            return [self._ran(requests[0], outputs, begun_s, ended_s, 1)]
         return self._run_together(requests, tail, begun_s)
 
     def _run_together(self, requests: Sequence[Asked], tail: Part, begun_s: float) -> list[Ran | Exception]:
@@ -153,11 +156,12 @@ class ServedModel:
             except Exception as error:  # noqa: BLE001 - one damaged payload is answered alone
                 decoded.append(error)
         good = [one for one in decoded if not isinstance(one, Exception)]
-        answers = iter(self.batching.run(tail, good) if good else ())
+        answers = iter(self.batching.run(requests[0].tail, tail, good) if good else ())
         ended_s = self._clock()
+        made = [one if isinstance(one, Exception) else next(answers) for one in decoded]
         return [
-            one if isinstance(one, Exception) else self._ran(request, next(answers), begun_s, ended_s, len(good))
-            for request, one in zip(requests, decoded, strict=True)
+            one if isinstance(one, Exception) else self._ran(request, one, begun_s, ended_s, len(good))
+            for request, one in zip(requests, made, strict=True)
         ]
 
     def _ran(self, asked: Asked, made: Mapping[str, Array], begun_s: float, ended_s: float, batch: int) -> Ran:

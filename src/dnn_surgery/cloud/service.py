@@ -152,8 +152,6 @@ class TailService(DataPlane):
         )
         queue_s, compute_s = ran.begun_s - asked.arrived_s, ran.ended_s - ran.begun_s
         model.estimates.record(asked.tail, compute_s / ran.batch, ran.ended_s)
-        if self._batching:
-            model.batching.record(asked.tail, ran.batch, compute_s)
         return InferResult(
             outputs=ran.outputs,
             queue_s=queue_s,

@@ -51,6 +51,13 @@ class Part(ABC):
     def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Native tensors in, native tensors out. An output that is also an input is passed on."""
 
+    def stack(self, frames: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        """Arrays of several frames in, those of each out, computed at once although the graph's batch size is fixed.
+
+        That it can be done, and with what result, is for the caller to try; see :attr:`Engine.stacks`.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Arrays in, arrays out (or the engine's own tensors, if one of them is given).
@@ -65,6 +72,8 @@ class Engine(ABC):
 
     graph: ModelGraph
     info: EngineInfo
+    # Whether parts may be able to :meth:`Part.stack`.
+    stacks = False
 
     def __enter__(self) -> Engine:
         return self

@@ -44,6 +44,8 @@ class TorchEngine(Engine):
         InputError: there is no such device.
     """
 
+    stacks = True
+
     def __init__(self, graph: ModelGraph, *, device: str = "auto", threads: int | None = None) -> None:
         if not isinstance(graph.program, TorchProgram):
             raise InputError(f"the torch engine runs graphs traced from PyTorch, not from {graph.program.kind}")
@@ -154,6 +156,18 @@ class TorchPart(Part):
         if any(isinstance(tensors[name], torch.Tensor) for name in self.inputs):
             return results
         return {name: self.engine.to_array(result) for name, result in results.items()}
+
+    def stack(self, frames: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        """See :meth:`Part.stack`: each operator by its batching rule (`torch.vmap`), whatever sizes were traced."""
+        with torch.inference_mode():
+            given = [
+                torch.stack([self.engine.to_native(name, frame[name]) for frame in frames]) for name in self.inputs
+            ]
+            made = torch.vmap(self._module)(*given)
+        return [
+            {name: self.engine.to_array(result[index]) for name, result in zip(self.outputs, made, strict=True)}
+            for index in range(len(frames))
+        ]
 
     def _admit(self, name: str, value: Any) -> torch.Tensor:
         if not isinstance(value, torch.Tensor):
