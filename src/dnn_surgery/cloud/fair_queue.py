@@ -23,6 +23,10 @@ WorkT = TypeVar("WorkT")
 # What a request is taken to cost before one like it has run; it only keeps turns moving.
 _UNKNOWN_COST_S = 1e-3
 
+# Costs are estimates, of the moment at which each request came: who would end later by less than this share of its own
+# cost ends at the same time. Otherwise requests change places for a difference that is none.
+_EQUAL = 0.5
+
 # Nobody is sent away for less or for longer.
 _LEAST_HINT_S, _LONGEST_HINT_S = 0.05, 10.0
 
@@ -128,7 +132,7 @@ class FairQueue(Generic[WorkT]):
         """The next job (None: nothing waits), and those on the way to it whose deadlines cannot be met any more."""
         late: list[Job[WorkT]] = []
         while self._lanes:
-            name = min(self._lanes, key=self._turn)
+            name = self._next()
             job = self._lanes[name].jobs[0]
             if job.cannot_make_it(now_s):
                 self.remove(job)
@@ -142,7 +146,7 @@ class FairQueue(Generic[WorkT]):
     def pop_alike(self, is_alike: Callable[[WorkT], bool], at_most: int, now_s: float) -> list[Job[WorkT]]:
         """Up to `at_most` jobs that may run together with the last one, in order of turns."""
         found: list[Job[WorkT]] = []
-        for name in sorted(self._lanes, key=self._turn):
+        for name in sorted(self._lanes, key=self._end_s):
             while len(found) < at_most and name in self._lanes:
                 job = self._lanes[name].jobs[0]
                 if not is_alike(job.work) or job.cannot_make_it(now_s):
@@ -192,11 +196,20 @@ class FairQueue(Generic[WorkT]):
         self.size_bytes += job.size_bytes
         self._length += 1
 
-    def _turn(self, client: str) -> tuple[float, float]:
-        """The smallest is next; of equals, who came first."""
+    def _end_s(self, client: str) -> float:
+        """The tag at which a lane's next job would end."""
         lane = self._lanes[client]
-        first = lane.jobs[0]
-        return lane.tag_s + (first.cost_s or _UNKNOWN_COST_S), first.arrived_s
+        return lane.tag_s + (lane.jobs[0].cost_s or _UNKNOWN_COST_S)
+
+    def _next(self) -> str:
+        """Whose turn it is: of all that would end first, give or take, who came first."""
+        first_s = min(map(self._end_s, self._lanes))
+        equals = (
+            client
+            for client, lane in self._lanes.items()
+            if self._end_s(client) - _EQUAL * lane.jobs[0].cost_s <= first_s
+        )
+        return min(equals, key=lambda client: self._lanes[client].jobs[0].arrived_s)
 
     def _charge(self, job: Job[WorkT]) -> None:
         lane = self._lanes[job.client]
