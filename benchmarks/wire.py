@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -51,10 +51,10 @@ def first_of_12000000() -> nn.Module:
     return _first_of(12_000_000)
 
 
-def run() -> list[Figure]:
+def run(sizes: Sequence[int] = SIZES) -> list[Figure]:
     """A unary request of several sizes, in milliseconds over the TCP exchange and as a ratio to it."""
     figures = []
-    for size in SIZES:
+    for size in sizes:
         x = np.zeros((1, size // 4), np.float32)
         payload = x.tobytes()
         with (
