@@ -128,7 +128,6 @@ class ComputeThread:
             _fail(late, DeadlineError("the deadline cannot be met any more"))
             if group:
                 self._run(group, begun_s)
-                self.queue.running_bytes = 0
 
     def _companions(self, job: Job[Work], now_s: float) -> list[Job[Work]]:
         kind = job.work.kind
@@ -142,6 +141,8 @@ class ComputeThread:
             results: Sequence[Any] = works[0].run(works, begun_s)
         except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
             results = [error] * len(works)
+        # Before anyone knows of the result, who may then ask again at once.
+        self.queue.running_bytes = 0
         for job, result in zip(group, results, strict=True):
             _deliver(job.work, result)
 
