@@ -90,7 +90,8 @@ def served(
     ends_s = time.perf_counter() + ROUND_S
 
     def ask() -> None:
-        while time.perf_counter() < ends_s:
+        # On a machine that is busy otherwise the time alone would leave nothing between the two ends.
+        while time.perf_counter() < ends_s or len(done) < 4 * in_flight:
             client.infer(sent, remaining)
             done.append(time.perf_counter())
 
