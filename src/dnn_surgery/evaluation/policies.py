@@ -110,9 +110,9 @@ class Online(Listening):
 
     def choose(self, status: Status) -> Choice:
         """What the controller decides."""
-        belief = self.estimator.belief(status.now_s, under_way=status.under_way)
+        belief = self.estimator.belief(status.now_s, under_way=status.under_way, pinging_s=status.pinging_s)
         decision = self.controller.decide(status.now_s, belief, status.loads)
-        return Choice(decision.plan, decision.probe)
+        return Choice(decision.plan, decision.probe, decision.ping_in_s)
 
 
 class Replanner(Listening):

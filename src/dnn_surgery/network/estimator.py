@@ -38,6 +38,7 @@ _LEAST_S = 1e-5
 _AT_LEAST = 1.5  # what did not end within a time is taken to need half as much again
 _PROBE_S, _LEAST_PROBE_BYTES, _MOST_PROBE_BYTES = 0.5, 3_000, 30_000
 _BLUR = 0.02  # of a call's seconds: how well two calls of one kind repeat at best
+_LATE, _LATE_S = 1.25, 0.01  # a ping is late after so many round trips and seconds
 _LEVEL, _SLOW, _FAST, _START = range(4)
 
 
@@ -47,6 +48,7 @@ class LinkBelief:
 
     `low_bps` and `high_bps` are meant to hold the rate of the next transfer with 90 %; `age_s` seconds have passed
     since the last evidence. `startup_s` is what a transfer takes longer after the idle time that transfers lately had.
+    For `stalled_s` the answer to a ping has been late.
     """
 
     bandwidth_bps: float
@@ -55,6 +57,7 @@ class LinkBelief:
     high_bps: float
     age_s: float
     startup_s: float = 0.0
+    stalled_s: float = 0.0
 
     @property
     def deviation(self) -> float:
@@ -185,11 +188,13 @@ class LinkEstimator:
         self._walk(now_s)
         self._covariance[_FAST, _FAST] += self._settings.fast
 
-    def belief(self, now_s: float, *, under_way: tuple[float, float] | None = None) -> LinkBelief | None:
+    def belief(
+        self, now_s: float, *, under_way: tuple[float, float] | None = None, pinging_s: float = 0.0
+    ) -> LinkBelief | None:
         """What is believed now; None before the first transfer.
 
         `under_way`: bytes of an upload that has had no reply yet, and the seconds it has taken. That it is not done
-        bounds the rate from above, long before it ends.
+        bounds the rate from above, long before it ends. `pinging_s`: a ping has been without an answer for so long.
         """
         if self._state is None:
             return None
@@ -209,6 +214,7 @@ class LinkEstimator:
             high_bps=math.exp(rate + half),
             age_s=age_s,
             startup_s=startup_s,
+            stalled_s=max(0.0, pinging_s - _LATE * self.rtt_s - _LATE_S),
         )
 
     def _learn(self, seen: _Seen, now_s: float) -> None:
