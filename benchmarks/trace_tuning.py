@@ -17,6 +17,7 @@ import random
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +26,7 @@ from benchmarks.traces import experiments
 from dnn_surgery.edge.controller import ControllerSettings
 from dnn_surgery.evaluation.contenders import controller, oracle
 from dnn_surgery.evaluation.regret import play
-from dnn_surgery.network.estimator import EstimatorSettings
+from dnn_surgery.network.link_filter import EstimatorSettings
 
 RESULTS = Path("build/trace_tuning.json")
 # Each is multiplied by a factor from 1 / WIDTH to WIDTH (uniform in its logarithm).
@@ -47,18 +48,15 @@ def drawn(number: int) -> Settings:
     def near(value: float) -> float:
         return value * WIDTH ** source.uniform(-1, 1)
 
-    return (
-        replace(estimator, **{name: near(getattr(estimator, name)) for name in ESTIMATOR}),
-        replace(chosen, **{name: near(getattr(chosen, name)) for name in CONTROLLER}),
-    )
+    other: dict[str, Any] = {name: near(getattr(estimator, name)) for name in ESTIMATOR}
+    another: dict[str, Any] = {name: near(getattr(chosen, name)) for name in CONTROLLER}
+    return replace(estimator, **other), replace(chosen, **another)
 
 
 def means_s(number: int) -> dict[Case, float]:
     """Mean latency of one draw in every case; -1 is the clairvoyant."""
-    made = oracle
-    if number >= 0:
-        estimator, chosen = drawn(number)
-        made = controller(chosen, estimator)
+    estimator, chosen = drawn(max(number, 0))
+    made = oracle if number < 0 else controller(chosen, estimator)
     return {
         (experiment.trace_name, experiment.problem.name): play(experiment, str(number), made).mean_s
         for experiment in experiments()

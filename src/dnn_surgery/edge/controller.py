@@ -18,6 +18,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dnn_surgery.edge.pricing import SLOWEST, Price, Pricing, within
 from dnn_surgery.errors import InfeasibleError
@@ -63,7 +64,7 @@ class ControllerSettings:
     stale_s: float = 1.0
     probe_worth: float = 0.02
     rare_s: float = 60.0
-    look_s: float = 0.2
+    look_s: float = 0.3
     stall_factor: float = 4.0
 
 
@@ -82,6 +83,18 @@ class Decision:
     probe: bool = False
     wanted: Plan | None = None
     ping_in_s: float | None = None
+
+
+class _Seen(NamedTuple):
+    """What a decision rests on; `link` is the middle of the belief, `outlook` what all plans cost."""
+
+    now_s: float
+    belief: LinkBelief
+    loads: Loads
+    link: Link
+    goal: Goal
+    outlook: list[Price]
+    is_ready: Callable[[Plan], bool]
 
 
 class Controller:
@@ -135,48 +148,37 @@ class Controller:
         if belief is None:
             return self._without_belief(now_s, goal, is_ready)
         link = Link(within(belief.bandwidth_bps), belief.rtt_s + belief.startup_s)
-        outlook = self._pricing.outlook(belief, goal)
-        row, reason, wanted = self._settle(now_s, belief, outlook, link, goal, loads, is_ready)
+        seen = _Seen(now_s, belief, loads, link, goal, self._pricing.outlook(belief, goal), is_ready)
+        row, reason, wanted = self._settle(seen)
         self._keep(now_s, row)
-        probe, taken = self._probe_pays(outlook, belief, goal, row), row
+        probe, taken = self._probe_pays(seen, row), row
         if belief.stalled_s and self._pricing.sends[row]:
-            taken = self._dodge(belief, link, goal, is_ready, row)
+            taken = self._dodge(seen, row)
             if taken != row:
                 probe = True  # in place of the evidence that the frame would have been
                 late = format_duration(belief.stalled_s)
                 reason = f"{_what(self._plan(taken, link, goal))}: for this frame, since a ping is late by {late}"
-        return Decision(
-            self._plan(taken, link, goal), self._take(taken), reason, probe, wanted, self._ping_in_s(belief, row)
-        )
+        plan = self._plan(taken, link, goal)
+        return Decision(plan, self._take(taken), reason, probe, wanted, self._ping_in_s(belief, row))
 
-    def _settle(
-        self,
-        now_s: float,
-        belief: LinkBelief,
-        outlook: list[Price],
-        link: Link,
-        goal: Goal,
-        loads: Loads,
-        is_ready: Callable[[Plan], bool],
-    ) -> tuple[int, str, Plan | None]:
+    def _settle(self, seen: _Seen) -> tuple[int, str, Plan | None]:
         """The row that is the present one from now on, why, and a better one that is not ready."""
-        cost = self._expected(outlook, belief)
-        best = int(cost.argmin())
-        row, wanted = best, None
-        plan = self._plan(best, link, goal)
-        if not is_ready(plan):
+        cost = self._expected(seen.outlook, seen.belief)
+        row, wanted = int(cost.argmin()), None
+        plan = self._plan(row, seen.link, seen.goal)
+        if not seen.is_ready(plan):
             wanted = plan
-            row = self._ready_row(cost, link, goal, is_ready)
-            plan = self._plan(row, link, goal)
-        present, seen = self._row, _circumstances(belief, loads)
-        if present is None or not is_ready(self._plan(present, link, goal)):
-            return row, f"{_what(plan)}: the best of what is ready at {seen}", wanted
+            row = self._ready_row(cost, seen.link, seen.goal, seen.is_ready)
+            plan = self._plan(row, seen.link, seen.goal)
+        present, at = self._row, _circumstances(seen.belief, seen.loads)
+        if present is None or not seen.is_ready(self._plan(present, seen.link, seen.goal)):
+            return row, f"{_what(plan)}: the best of what is ready at {at}", wanted
         if row == present:
-            return row, f"{_what(plan)}: still the best of what is ready at {seen}", wanted
-        gain, needed = 1.0 - float(cost[row] / cost[present]), self._needed(now_s, belief)
+            return row, f"{_what(plan)}: still the best of what is ready at {at}", wanted
+        gain, needed = 1.0 - float(cost[row] / cost[present]), self._needed(seen.now_s, seen.belief)
         if gain > needed:
-            return row, f"{_what(plan)}: {gain:.0%} better at {seen}", wanted
-        reason = f"no change: to {_what(plan)} would gain {gain:.1%} at {seen}, less than the {needed:.1%} it must"
+            return row, f"{_what(plan)}: {gain:.0%} better at {at}", wanted
+        reason = f"no change: to {_what(plan)} would gain {gain:.1%} at {at}, less than the {needed:.1%} it must"
         return present, reason, wanted
 
     def _without_belief(self, now_s: float, goal: Goal, is_ready: Callable[[Plan], bool]) -> Decision:
@@ -189,14 +191,12 @@ class Controller:
         self._keep(now_s, row)
         return Decision(plan, self._take(row), reason, True)
 
-    def _dodge(
-        self, belief: LinkBelief, link: Link, goal: Goal, is_ready: Callable[[Plan], bool], present: int
-    ) -> int:
+    def _dodge(self, seen: _Seen, present: int) -> int:
         """The row for a frame that meets a stalled link: the present one, or one that costs clearly less."""
-        stalled_s = self._settings.stall_factor * belief.stalled_s
-        cost = self._expected(self._pricing.outlook(belief, goal, stalled_s), belief)
-        row = self._ready_row(cost, link, goal, is_ready)
-        return row if cost[row] < cost[present] * (1 - self._settings.margin) else present
+        stalled_s = self._settings.stall_factor * seen.belief.stalled_s
+        cost = self._expected(self._pricing.outlook(seen.belief, seen.goal, stalled_s), seen.belief)
+        row = self._ready_row(cost, seen.link, seen.goal, seen.is_ready)
+        return row if cost[row] < cost[present] * (1 - self._needed(seen.now_s, seen.belief)) else present
 
     def _ping_in_s(self, belief: LinkBelief, row: int) -> float | None:
         """So that its answer is due `look_s` before the next frame, if that one is likely to be sent."""
@@ -229,18 +229,18 @@ class Controller:
         slack = self._settings.margin + self._settings.doubt * (1 - belief.confidence)
         return self._pricing.expected(outlook, self._row, slack)
 
-    def _probe_pays(self, outlook: list[Price], belief: LinkBelief, goal: Goal, row: int) -> bool:
+    def _probe_pays(self, seen: _Seen, row: int) -> bool:
         """Whether the belief is stale and a frame would cost clearly less if the rate were known exactly."""
-        settings = self._settings
+        settings, belief = self._settings, seen.belief
         if belief.age_s < self._factor * settings.stale_s or self._pricing.sends[row]:
             return False
-        here_s, if_known_s = self._pricing.if_known(outlook, row)
+        here_s, if_known_s = self._pricing.if_known(seen.outlook, row)
         enough_s = here_s * (1 - settings.probe_worth)
         if if_known_s < enough_s:
             return True
         if belief.age_s < self._factor * settings.rare_s:
             return False
-        return self._pricing.at_best(belief.rtt_s, goal) < enough_s
+        return self._pricing.at_best(belief.rtt_s, seen.goal) < enough_s
 
     def _ready_row(self, cost: Floats, link: Link, goal: Goal, is_ready: Callable[[Plan], bool]) -> int:
         for row in cost.argsort(kind="stable").tolist():
@@ -265,4 +265,3 @@ def _circumstances(belief: LinkBelief, loads: Loads) -> str:
         if abs(load - 1.0) >= 0.05:
             text += f", the {side} {load:.2g} times slower than its profile"
     return text
-

@@ -42,8 +42,8 @@ class ConstantUplink:
 class Status(NamedTuple):
     """What is known when a frame begins: the time, when the link falls free, the loads as last measured.
 
-    `under_way`: bytes of the upload on the link, and the seconds it has taken so far. `pinging_s`: for so long a ping has
-    been without an answer. `link_free_s` is known to a clairvoyant only, since it depends on the rate to come.
+    `under_way`: bytes of the upload on the link, and the seconds it has taken so far. `pinging_s`: for so long a ping
+    has been without an answer. `link_free_s` is known to a clairvoyant only, since it depends on the rate to come.
     """
 
     now_s: float
