@@ -18,6 +18,7 @@ from tests.evaluation.pictures import BIKES
 
 __all__ = ["server"]
 
+SENDS = "(?:light|heavy|congested)"  # DADS's modes
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
@@ -38,8 +39,10 @@ class Terminal:
     def read_until(self, pattern: str) -> re.Match[str]:
         """Reads what is shown until it matches; the text before is dropped."""
         while (found := re.search(pattern, self.shown)) is None:
-            text = os.read(self._master, 65536).decode(errors="replace")
-            assert text, self.shown
+            try:
+                text = os.read(self._master, 65536).decode(errors="replace")
+            except OSError as error:  # the command has ended
+                raise AssertionError(f"never showed {pattern!r}, but: {self.shown[-2000:]}") from error
             self.shown += _ESCAPES.sub("", text)
         self.shown = self.shown[found.end() :]
         return found
@@ -53,7 +56,7 @@ class Terminal:
 @pytest.fixture
 def terminal(server: Serving) -> Iterator[Terminal]:
     address = server.event["address"]
-    started = Terminal("--server", address, "--source", str(BIKES), "--rate", "20", "--cut", "first.0")
+    started = Terminal("--server", address, "--source", str(BIKES), "--rate", "5", "--cut", "first.0")
     yield started
     started.close()
 
@@ -68,19 +71,19 @@ def test_the_view_shows_mode_cut_link_rate_latency_and_local_finishes(terminal: 
         r" *latency +[\d.]+ m?s \(median\), [\d.]+ m?s \(95th percentile\) *\r\n"
         r" *here instead +0 finished here because the cloud could not"
     )
-    assert view["mode"] == "sent to the cloud"
-    assert 0 < float(view["rate"]) < 40
+    assert re.fullmatch(SENDS, view["mode"])
+    assert 0 < float(view["rate"]) < 20
     terminal.process.send_signal(signal.SIGINT)
     terminal.read_until(r"answered by the cloud")  # the receipt, once the view is gone
     assert terminal.process.wait() == 0
 
 
 def test_a_dead_server_is_seen_in_the_view(terminal: Terminal, server: Serving) -> None:
-    terminal.read_until(r"mode +sent to the cloud")
+    terminal.read_until(rf"mode +{SENDS}")
     server.process.send_signal(signal.SIGSTOP)
     try:
         terminal.read_until(r"mode +the cloud is lost: all stays here")
         assert int(terminal.read_until(r"here instead +(\d+) finished here")[1]) >= 0
     finally:
         server.process.send_signal(signal.SIGCONT)
-    terminal.read_until(r"mode +sent to the cloud")
+    terminal.read_until(rf"mode +{SENDS}")
