@@ -3,8 +3,9 @@
 Simulated: real traces and networks measured once (src/dnn_surgery/evaluation/problems, written by `python -m
 benchmarks.trace_problems`; the edge is emulated), each with its jpeg and with the picture kept on the device. `tuned`
 is the best in hindsight, on that very trace, of a grid of moving averages and of every constant plan. `best plain` is
-the best of edge-only, cloud-only jpeg, static best (at the trace's median second) and Neurosurgeon. Seconds in which
-nothing can leave are apart. What the oracle knows: `evaluation.policies`.
+the best of edge-only, cloud-only jpeg, static best (at the trace's median second) and Neurosurgeon. `past for free` is
+a rule that knows the link's whole past without asking (`evaluation.neighbours`): what can be had without foresight.
+Seconds in which nothing can leave are apart. What the oracle knows: `evaluation.policies`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from benchmarks.figure import Figure
 from dnn_surgery.edge.controller import Controller
 from dnn_surgery.evaluation.contenders import CONTROLLER, ORACLE, contenders, keep_inputs, tuned
+from dnn_surgery.evaluation.neighbours import best_neighbours
 from dnn_surgery.evaluation.regret import Experiment, Outcomes, play_all
 from dnn_surgery.network.estimator import LinkEstimator
 from dnn_surgery.network.traces import Trace, read_trace
@@ -27,6 +29,11 @@ from dnn_surgery.planning import Problem
 TRACES = Path(__file__).parents[2] / "shared" / "traces"
 RTT_S, LONGEST_S = 0.04, 300.0
 PLAIN = ("edge-only", "cloud-only", "static-best", "neurosurgeon")
+TUNED, PAST = "tuned", "past for free"
+BEHIND = ": behind best plain"
+AHEAD = {name: f": {name} ahead of best plain" for name in (ORACLE, TUNED, PAST)}
+LEAD = 1.0
+"""A lead counts from so many per cent on."""
 
 
 def run() -> list[Figure]:
@@ -37,20 +44,27 @@ def run() -> list[Figure]:
         values = [figure.value for figure in figures if figure.name.endswith(goal)]
         figures.append(Figure(f"median: {goal}", statistics.median(values), "%"))
         figures.append(Figure(f"worst: {goal}", max(values), "%", at_most=limit))
-    return [*figures, ahead(figures), *coverage(), decision()]
+    return [*figures, *ahead(figures), *coverage(), decision()]
 
 
-def ahead(figures: list[Figure]) -> Figure:
-    """Where the oracle is more than 1 % ahead of the best plain policy: in how many the controller is ahead as well.
+def ahead(figures: list[Figure]) -> Iterator[Figure]:
+    """In how many of the cases in which others are ahead of the best plain policy the controller is ahead as well.
 
-    Where the tuned policy is a constant plan as well, foresight is what would be needed.
+    Others: the oracle, by more than 1 %; or any causal policy, by as much - the tuned one, the rule that has the past
+    for free, or the controller itself. Where no causal policy is ahead, foresight is what would be needed.
     """
     values = {figure.name: figure.value for figure in figures}
-    suffix = ": oracle behind best plain"
-    places = [name.removesuffix(suffix) for name, value in values.items() if name.endswith(suffix) and value < -1]
-    won = sum(values[f"{place}: behind best plain"] < 0 for place in places)
-    name = f"ahead of the best plain where the oracle is (in {len(places)} cases)"
-    return Figure(name, won, "cases", at_least=len(places))
+    leads = {
+        place: {CONTROLLER: -value, **{policy: values[place + AHEAD[policy]] for policy in AHEAD}}
+        for place, value in (
+            (name.removesuffix(BEHIND), value) for name, value in values.items() if name.endswith(BEHIND)
+        )
+        if place + AHEAD[ORACLE] in values
+    }
+    for who, policies in (("the oracle", (ORACLE,)), ("any causal policy found", (CONTROLLER, TUNED, PAST))):
+        led = [lead for lead in leads.values() if max(lead[policy] for policy in policies) > LEAD]
+        name = f"ahead of the best plain where {who} is (in {len(led)} cases)"
+        yield Figure(name, sum(lead[CONTROLLER] > 0 for lead in led), "cases", at_least=len(led))
 
 
 def networks() -> list[Problem]:
@@ -72,15 +86,19 @@ def of_experiment(experiment: Experiment) -> list[Figure]:
     """How far the controller is behind, and what the oracle would gain."""
     played = play_all(experiment, contenders(experiment))
     best, _ = tuned(experiment)
+    past = best_neighbours(experiment)
     ours, oracle = played[CONTROLLER], played[ORACLE]
     plain = min((played[name] for name in PLAIN if name in played), key=lambda one: one.mean_s)
     name = f"{experiment.problem.name}, {experiment.trace_name}"
     low, high = ours.behind_interval(best)
     return [
         Figure(f"{name}: behind tuned", 100 * ours.behind(best), "%", at_most=5, spread=100 * (high - low)),
-        Figure(f"{name}: behind best plain", 100 * ours.behind(plain), "%", at_most=2),
+        Figure(name + BEHIND, 100 * ours.behind(plain), "%", at_most=2),
         Figure(f"{name}: behind oracle", 100 * ours.behind(oracle), "%"),
-        Figure(f"{name}: oracle behind best plain", 100 * oracle.behind(plain), "%"),
+        *(
+            Figure(f"{name}{AHEAD[policy]}", -100 * outcomes.behind(plain), "%")
+            for policy, outcomes in ((ORACLE, oracle), (TUNED, best), (PAST, past))
+        ),
         Figure(f"{name}: mean", 1e3 * ours.mean_s, "ms"),
         *_details(name, ours, oracle),
     ]

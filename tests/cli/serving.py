@@ -1,15 +1,22 @@
-"""`dnn-surgery serve` in a process of its own."""
+"""`dnn-surgery serve` in a process of its own, and what is run through it."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dnn_surgery.edge.sources import fit
+from dnn_surgery.execution.engines import make_engine
+from dnn_surgery.model.reference import load_model
 
 REPOSITORY = Path(__file__).parents[2]
 FACTORY = "tests.cloud.network:build"
@@ -62,3 +69,24 @@ def refused(*arguments: str) -> tuple[int, str]:
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, env=environment())
     assert done.stdout == ""
     return done.returncode, done.stderr
+
+
+def save_pictures(folder: Path, sources: Sequence[Path], size: tuple[int, int] | None = None) -> Path:
+    """Saves these pictures without loss, in order, into the folder."""
+    for index, path in enumerate(sources):
+        picture = Image.open(path)
+        (picture if size is None else picture.resize(size)).save(folder / f"{index:02}.png")
+    return folder
+
+
+def confidences(reference: str, folder: Path) -> list[float]:
+    """The confidence of the unsplit model for each picture of the folder."""
+    graph = load_model(reference, trust_model=True)
+    assert graph.picture is not None
+    whole = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)
+    answers = []
+    for path in sorted(folder.iterdir()):
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        (scores,) = whole({"picture": fit(pixels, graph.picture)}).values()
+        answers.append(float(scores.max()))
+    return answers

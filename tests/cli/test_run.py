@@ -7,15 +7,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from dnn_surgery.cli.main import main
-from dnn_surgery.edge.sources import fit
-from dnn_surgery.execution.engines import make_engine
-from dnn_surgery.model.reference import load_model
-from tests.cli.serving import Serving, serving
+from tests.cli.serving import Serving, confidences, save_pictures, serving
 from tests.evaluation.pictures import IMAGENET
 
 FACTORY, OTHER = "tests.edge.networks:build", "tests.edge.networks:build_other"
@@ -30,24 +25,12 @@ def server() -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    for index, path in enumerate(IMAGENET[:4]):
-        Image.open(path).save(folder / f"{index}.png")
-    return folder
+    return save_pictures(tmp_path_factory.mktemp("pictures"), IMAGENET[:4])
 
 
 @pytest.fixture(scope="module")
 def expected(pictures: Path) -> list[float]:
-    """The confidence of the unsplit model for each picture."""
-    graph = load_model(FACTORY, trust_model=True)
-    assert graph.picture is not None
-    whole = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)
-    answers = []
-    for path in sorted(pictures.iterdir()):
-        pixels = np.asarray(Image.open(path).convert("RGB"))
-        (scores,) = whole({"picture": fit(pixels, graph.picture)}).values()
-        answers.append(float(scores.max()))
-    return answers
+    return confidences(FACTORY, pictures)
 
 
 def lines(output: str) -> list[dict[str, object]]:
@@ -90,7 +73,7 @@ def test_people_get_a_line_a_frame_and_a_summary(
     arguments = ["--bandwidth", "1Mbit/s", "--rtt", "10ms", "--frames", "2"]
     assert main(["run", *MODEL, "--server", address, "--source", str(pictures), *arguments]) == 0
     output = capsys.readouterr()
-    assert [line.split(":")[0] for line in output.out.splitlines()] == ["0.png", "1.png"]
+    assert [line.split(":")[0] for line in output.out.splitlines()] == ["00.png", "01.png"]
     assert "link 1 Mbit/s, RTT 10 ms; cut: " in output.err
     assert "2 frames" in output.err
 
@@ -152,7 +135,7 @@ def test_a_picture_that_is_no_picture_costs_no_other_picture(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a.png", "c.png", ".hidden.png"):
-        (tmp_path / name).write_bytes((pictures / "0.png").read_bytes())
+        (tmp_path / name).write_bytes((pictures / "00.png").read_bytes())
     (tmp_path / "b.png").write_text("not a picture")
     code = main(["run", *MODEL, "--source", str(tmp_path), "--local", "--json"])
     output = capsys.readouterr()
@@ -227,7 +210,7 @@ def test_several_sources_at_once_with_a_video_of_what_was_seen(
 ) -> None:
     import av
 
-    (tmp_path / "all.streams").write_text(f"{pictures}/*.png name=all priority=1\n{pictures}/0.png name=one\n")
+    (tmp_path / "all.streams").write_text(f"{pictures}/*.png name=all priority=1\n{pictures}/00.png name=one\n")
     saved = tmp_path / "seen.mp4"
     flags = [
         "--local",
@@ -243,9 +226,9 @@ def test_several_sources_at_once_with_a_video_of_what_was_seen(
     records = lines(capsys.readouterr().out)
     assert [record["index"] for record in records] == list(range(5))
     assert sorted(Path(str(record["frame"])).name for record in records) == [
-        "0.png",
-        "0.png",
-        *["1.png", "2.png", "3.png"],
+        "00.png",
+        "00.png",
+        *["01.png", "02.png", "03.png"],
     ]
     for name, frames in (("all", 4), ("one", 1)):
         with av.open(str(tmp_path / f"seen.{name}.mp4")) as video:
@@ -257,7 +240,7 @@ def test_sources_overload_and_output_of_a_configuration(
 ) -> None:
     path = tmp_path / "configuration.yaml"
     path.write_text(
-        f"sources:\n  door: {{url: {pictures}, rate: 50, priority: 2}}\n  gate: {{url: {pictures / '1.png'}}}\n"
+        f"sources:\n  door: {{url: {pictures}, rate: 50, priority: 2}}\n  gate: {{url: {pictures / '01.png'}}}\n"
         f"overload: block\noutput: {{json: {tmp_path / 'results.jsonl'}}}\n"
     )
     assert main(["run", *MODEL, "--local", "--config", str(path)]) == 0

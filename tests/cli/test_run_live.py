@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 
 from dnn_surgery.cli.main import main
-from tests.cli.serving import Serving, environment
+from tests.cli.serving import Serving, environment, serving
 from tests.cli.test_run import MODEL, expected, lines, pictures, server
+from tests.edge.streaming import free_port
 from tests.evaluation.pictures import BIKES
 
 __all__ = ["expected", "pictures", "server"]
@@ -132,3 +134,33 @@ def test_people_get_a_receipt(server: Serving, pictures: Path, capsys: pytest.Ca
     assert "4 answered by the cloud" in errors
     assert "cuts: first.0 4" in errors
     assert "of JPEGs (quality 95)" in errors
+
+
+@pytest.mark.skipif(shutil.which("iperf3") is None, reason="iperf3 is not installed")
+def test_the_link_is_measured_by_iperf3_where_that_is_asked_for(
+    pictures: Path, expected: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    with serving(*MODEL, "--port", "0", "--json", "--iperf3", str(port)) as with_iperf3:
+        arguments = ["--server", with_iperf3.event["address"], "--source", str(pictures), "--json", "--cut", "first.0"]
+        assert main(["run", *MODEL, *arguments, "--link-estimate", "iperf3", "--iperf3-port", str(port)]) == 0
+        output = capsys.readouterr()
+        assert [record["confidence"] for record in lines(output.out)] == expected
+        assert {record["finished_by"] for record in lines(output.out)} == {"cloud"}
+        # A second of the loopback is far more than four frames.
+        sent_bytes = sum(int(str(record["sent_bytes"])) for record in lines(output.out))
+        assert receipt_of(output.err)["sent_bytes"] > 100 * sent_bytes
+    assert main(["run", *MODEL, *arguments, "--iperf3-port", str(port)]) == 2
+    assert "--iperf3-port goes with --link-estimate iperf3" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("iperf3") is None, reason="iperf3 is not installed")
+def test_a_server_without_iperf3_is_said_in_one_line(
+    server: Serving, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = str(free_port())
+    arguments = ["--server", server.event["address"], "--source", str(pictures), "--json"]
+    assert main(["run", *MODEL, *arguments, "--link-estimate", "iperf3", "--iperf3-port", port]) == 3
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert len(errors) == 1
+    assert f"iperf3 to 127.0.0.1:{port}: unable to connect" in errors[0]

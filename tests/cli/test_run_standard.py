@@ -8,16 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from dnn_surgery.cli.main import main
-from dnn_surgery.edge.sources import fit
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.tolerance import TOLERANCE
 from dnn_surgery.model.reference import load_model
-from tests.cli.serving import environment
+from tests.cli.serving import confidences, environment, save_pictures
 from tests.evaluation.pictures import IMAGENET
 from tests.profiling.even import even_profile
 from tests.standard_server import standard_server
@@ -45,24 +42,12 @@ def address(repository: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    for index, path in enumerate(IMAGENET[:FRAMES]):
-        Image.open(path).resize((48, 48)).save(folder / f"{index:02}.png")
-    return folder
+    return save_pictures(tmp_path_factory.mktemp("pictures"), IMAGENET[:FRAMES], (48, 48))
 
 
 @pytest.fixture(scope="module")
 def expected(pictures: Path) -> list[float]:
-    """The confidence of the unsplit model for each picture."""
-    graph = load_model(FACTORY, trust_model=True)
-    assert graph.picture is not None
-    whole = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)
-    answers = []
-    for path in sorted(pictures.iterdir()):
-        pixels = np.asarray(Image.open(path).convert("RGB"))
-        (scores,) = whole({"picture": fit(pixels, graph.picture)}).values()
-        answers.append(float(scores.max()))
-    return answers
+    return confidences(FACTORY, pictures)
 
 
 @pytest.fixture(scope="module")

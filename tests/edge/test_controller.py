@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -83,6 +84,48 @@ def test_a_frame_that_is_sent_needs_no_probe_beside_it(table: Frontier) -> None:
     decision = controller.decide(60.0, belief(1e6, deviation=1.0, age_s=30.0))
     assert decision.changed
     assert not decision.probe
+
+
+def test_a_frame_that_meets_a_stalled_link_takes_another_plan_and_the_next_one_does_not(table: Frontier) -> None:
+    controller = Controller(table)
+    fast = belief(1e6, deviation=0.1)
+    assert controller.decide(0.0, fast).plan.edge == UPLOAD
+    dodges = controller.decide(20.0, replace(fast, stalled_s=5.0))
+    assert dodges.plan.edge == STAY
+    assert dodges.changed
+    assert dodges.probe  # the evidence that the frame would have been
+    assert "a ping is late by 5 s" in dodges.reason
+    after = controller.decide(40.0, fast)
+    assert after.plan.edge == UPLOAD
+    assert after.changed
+
+
+def test_a_stall_that_passes_before_the_upload_or_within_it_is_no_reason_to_stay(table: Frontier) -> None:
+    """DEEP's head takes 3 s and a stall of 0.2 s is believed to last another 0.8 s; so does UPLOAD's transfer."""
+    for rate in (15e3, 40e3):
+        controller = Controller(table, deadline_s=100.0)
+        before = controller.decide(0.0, belief(rate))
+        assert before.plan.sent
+        assert not controller.decide(20.0, replace(belief(rate), stalled_s=0.2)).changed
+    only = Controller(table)
+    only.decide(0.0, belief(1e6))
+    stuck = only.decide(20.0, replace(belief(1e6), stalled_s=50.0), is_ready=lambda plan: plan.edge == UPLOAD)
+    assert not stuck.changed  # nothing else is ready
+
+
+def test_a_ping_is_due_just_before_the_next_frame(table: Frontier) -> None:
+    controller = Controller(table, settings=ControllerSettings(look_s=0.3))
+    fast = belief(1e6, rtt_s=0.1)
+    assert controller.decide(0.0, fast).ping_in_s is None  # how often frames come is not known yet
+    assert controller.decide(2.0, fast).ping_in_s == pytest.approx(2.0 - 0.1 - 0.3)
+    assert controller.decide(12.0, fast).ping_in_s == pytest.approx((2 + 10) / 2 - 0.4)
+    assert controller.decide(14.0, fast).ping_in_s == pytest.approx(1.6)  # one late frame changes little
+    for number in range(10):
+        often = controller.decide(14.0 + 0.2 * number, fast)
+    assert often.ping_in_s is None  # frames come so often that they are evidence themselves
+    staying = Controller(table)
+    for number in range(3):
+        assert staying.decide(2.0 * number, belief(1e2)).ping_in_s is None
 
 
 def test_a_rate_that_may_be_low_weighs_more_than_one_that_may_be_high(table: Frontier) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import itertools
+import re
 import threading
 import time
 from collections import defaultdict
@@ -246,6 +247,22 @@ def test_frames_go_on_after_the_server_was_killed(tmp_path: Path, kind: str) -> 
     assert [frame.index for frame in frames] == list(range(len(frames)))
     assert frames[0].pixels.shape == ((120, 160, 3) if kind == "rtsp" else (48, 64, 3))
     assert names_of_threads() == []
+
+
+def test_a_camera_that_is_not_there_is_said_in_one_line_and_tried_again() -> None:
+    notices: list[str] = []
+    said = threading.Event()
+
+    def note(text: str) -> None:
+        notices.append(text)
+        said.set()
+
+    with Intake([SourceSpec("door", "99")], on_notice=note) as intake:
+        assert said.wait(60)
+        intake.close()
+        assert list(intake) == []
+    (notice,) = notices
+    assert re.fullmatch(r"source door is lost: camera 99 \(/dev/video99\): .+; trying again until it is back", notice)
 
 
 def test_a_camera_that_is_not_there_is_said_once_and_does_not_hold_up_the_others() -> None:

@@ -283,3 +283,35 @@ def test_two_sources_of_different_rates(engine: Engine, clouds: Clouds) -> None:
     counts = intake.counts()
     assert {result.source for result in results} == {"slow", "fast"}
     assert sum(count.taken for count in counts.values()) == len(results)
+
+
+def test_a_frame_whose_link_does_not_answer_a_ping_stays_here(engine: Engine, clouds: Clouds) -> None:
+    """The stall begins between two frames, so no upload could tell."""
+    with through(clouds) as link:
+        run = Run(engine, link.address)
+        watch = run.connection.watch
+
+        def stalled(seconds: float) -> bool:
+            belief = watch.belief()
+            return belief is not None and belief.stalled_s >= seconds
+
+        def frames() -> Iterator[NamedInputs]:
+            offered = run.frames()
+            for _ in range(3):
+                yield next(offered)
+            link.stall()
+            watch.ping_in(0.0)
+            while not stalled(0.2):
+                time.sleep(0.01)
+            yield next(offered)
+            link.resume()
+            while stalled(0.0001) or watch.lost is not None:
+                time.sleep(0.01)
+            yield next(offered)
+
+        with run.connection:
+            results = list(run.connection.stream(frames(), in_flight=1))
+        run.check(results)
+    assert [result.finished_by for result in results] == ["cloud", "cloud", "cloud", "edge", "cloud"]
+    assert results[3].failure is None  # it did not wait for a deadline
+    assert any("a ping is late" in event.text for event in run.events)

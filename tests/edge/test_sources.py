@@ -194,8 +194,8 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["rtsp://camera1/sub", "0"])
-def test_cameras_are_said_to_be_missing(text: str) -> None:
-    refused(text, f"^{text}: cameras and streams are not supported yet")
+def test_cameras_are_no_files(text: str) -> None:
+    refused(text, f"^{text}: cameras and streams go on for ever and are read by an Intake")
 
 
 def test_a_picture_that_is_no_picture_stops_at_its_turn(folder: Path) -> None:

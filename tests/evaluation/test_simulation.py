@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnn_surgery.edge.controller import Controller, Loads
+from dnn_surgery.edge.controller import Controller, ControllerSettings, Loads
 from dnn_surgery.errors import InputError
 from dnn_surgery.evaluation.policies import Fixed, Online, Oracle, Replanner, Smoothed
 from dnn_surgery.evaluation.scenario import Choice, ConstantUplink, Overload, Policy, Run, Scenario, Status
@@ -160,6 +160,19 @@ def test_the_controller_follows_a_step_and_comes_back() -> None:
     assert by_second[0].count(("in",)) >= len(by_second[0]) - 1
     assert by_second[1].count(("in", "a", "b")) >= len(by_second[1]) - 3
     assert by_second[2].count(("in",)) >= len(by_second[2]) - 3
+
+
+def test_a_ping_before_each_frame_shows_an_outage_in_time() -> None:
+    """Frames come 50 s apart, from second 14 on, and each fourth meets a link that is silent for 30 s."""
+    ends = [edge_s for number in range(1, 12) for edge_s in (200.0 * number - 5, 200.0 * number + 25)]
+    trace = SteppedTrace(np.array([0.0, *ends]), np.array([64e3, *[0.0, 64e3] * 11]), 2400.0)
+    of = scenario(link=trace, frames=40, deadline_s=11.0)
+
+    def mean_s(look_s: float) -> float:
+        controller = Controller(TABLE, deadline_s=11.0, settings=ControllerSettings(look_s=look_s))
+        return float(np.mean([frame.latency_s for frame in simulate(of, Online(controller)).frames]))
+
+    assert mean_s(10.0) < 0.9 * mean_s(1e6)
 
 
 @pytest.mark.parametrize(

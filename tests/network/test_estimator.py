@@ -203,6 +203,15 @@ def test_an_upload_that_is_still_under_way_bounds_the_rate() -> None:
     assert early.bandwidth_bps == pytest.approx(10e6, rel=0.03)
 
 
+def test_a_ping_without_an_answer_is_a_stall_once_it_is_late() -> None:
+    world = World(10e6)
+    world.run(20)
+    found = [world.estimator.belief(world.now_s, pinging_s=seconds) for seconds in (0.0, RTT_S, RTT_S + 1.0)]
+    stalls_s = [belief.stalled_s for belief in found if belief is not None]
+    assert stalls_s[:2] == [0.0, 0.0]
+    assert stalls_s[2] == pytest.approx(1.0, abs=0.05)
+
+
 @pytest.mark.parametrize(("size_bytes", "seconds"), [(-1, 1.0), (1, -1.0), (1, math.nan), (1000, math.inf)])
 def test_impossible_observations_are_refused(size_bytes: float, seconds: float) -> None:
     with pytest.raises(InputError):

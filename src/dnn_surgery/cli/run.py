@@ -170,6 +170,7 @@ def _connect(
         memory_bytes=options.memory_bytes,
         budget=options.budget,
         estimate=options.estimate,
+        iperf3_port=options.iperf3_port,
         slowdown=options.slowdown,
         credentials=options.credentials,
         calibration=calibration,

@@ -34,7 +34,7 @@ OVERLOADS = ("skip", "lower-rate", "block")
 # What --local has no use for.
 _REMOTE = (
     *("server", "cut", "bandwidth", "rtt", "profile", "deadline", "memory", "max_data"),
-    *("link_estimate", "cloud_profile", "accuracy", "calibration", "tls_ca", "token_file"),
+    *("link_estimate", "iperf3_port", "cloud_profile", "accuracy", "calibration", "tls_ca", "token_file"),
 )
 
 
@@ -46,7 +46,7 @@ class RunOptions:
     Frames: `sources`, `overload`, `frames` (stop after so many), `in_flight`. Server: `server`; None runs all here.
     `credentials` for it. `standard`: it is one of another make, with costs as in `cloud_profile`.
     Cut: `cut` (forced), `objective`, `algorithm`, `deadline_s`, `memory_bytes`, `budget`. Link: `link` (as said),
-    `estimate` (how it is measured). Device: `slowdown`. Output: `as_json`, `json_path` (a file of
+    `estimate` (how it is measured), `iperf3_port`. Device: `slowdown`. Output: `as_json`, `json_path` (a file of
     JSON lines), `save` (an annotated video), `trace`, `view`, `metrics` (an address that Prometheus reads from).
     """
 
@@ -66,6 +66,7 @@ class RunOptions:
     budget: DataBudget | None
     link: Link | None
     estimate: Any
+    iperf3_port: int
     slowdown: float
     as_json: bool
     json_path: str | None
@@ -127,6 +128,8 @@ def _add_server(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--rtt", metavar="TIME", help="round trip, such as 40ms; goes with --bandwidth (default: 0)")
     estimate_help = "how the link is followed: passive (default, by the frames), probe, or iperf3"
     group.add_argument("--link-estimate", choices=ESTIMATES, help=estimate_help)
+    port_help = "where the server's iperf3 listens (default: 5201)"
+    group.add_argument("--iperf3-port", type=int, metavar="PORT", help=port_help)
 
 
 def _add_cut(group: argparse._ArgumentGroup) -> None:
@@ -163,6 +166,7 @@ def gather(arguments: argparse.Namespace) -> RunOptions:
         InputError: something that makes no sense, alone or together; the message names it.
     """
     from dnn_surgery.edge.budget import DataBudget
+    from dnn_surgery.network.iperf3 import DEFAULT_PORT
     from dnn_surgery.units import parse_duration, parse_size
 
     specs = _specs(arguments)
@@ -194,6 +198,7 @@ def gather(arguments: argparse.Namespace) -> RunOptions:
         budget=DataBudget.parse(arguments.max_data) if arguments.max_data else None,
         link=_link(arguments),
         estimate=arguments.link_estimate or "passive",
+        iperf3_port=arguments.iperf3_port or DEFAULT_PORT,
         slowdown=arguments.emulate_slowdown,
         as_json=arguments.json or output == "-",
         json_path=None if output == "-" else output,
@@ -213,6 +218,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.local and (given := [name for name in _REMOTE if getattr(arguments, name) is not None]):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"--local sends nothing, so it does not go with {flags}")
+    if arguments.iperf3_port is not None and arguments.link_estimate != "iperf3":
+        raise InputError("--iperf3-port goes with --link-estimate iperf3")
     if arguments.server_protocol == "oip":
         _check_standard(arguments)
     elif arguments.cloud_profile is not None:

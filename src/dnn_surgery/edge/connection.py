@@ -7,34 +7,31 @@ server --profile--> Problem <--profile-- this device
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
-from dataclasses import dataclass, replace
-from types import TracebackType
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Literal, get_args
 
-from dnn_surgery.calibration.calibration import Calibration, with_cut
+from dnn_surgery.calibration.calibration import Calibration
 from dnn_surgery.calibration.guard import Guarded
 from dnn_surgery.edge.budget import DataBudget
+from dnn_surgery.edge.connected import Connected
 from dnn_surgery.edge.controller import Controller
 from dnn_surgery.edge.device import Device
 from dnn_surgery.edge.events import OnEvent, ignore
-from dnn_surgery.edge.follow import Decides, Fixed, Follower
-from dnn_surgery.edge.frame import NamedInputs
+from dnn_surgery.edge.first_plan import Report, Wish, choose_first, controller_for, problem_of
+from dnn_surgery.edge.follow import Follower
 from dnn_surgery.edge.link_watch import LinkWatch
-from dnn_surgery.edge.result import FrameResult
 from dnn_surgery.edge.runner import Runner
 from dnn_surgery.edge.way import Ways
-from dnn_surgery.errors import InfeasibleError, InputError
-from dnn_surgery.execution.engine import Array, Engine
+from dnn_surgery.errors import InputError
+from dnn_surgery.execution.engine import Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
-from dnn_surgery.network.iperf3 import run_iperf3
+from dnn_surgery.network.iperf3 import DEFAULT_PORT, run_iperf3
 from dnn_surgery.network.probe import Sample, estimate_link
-from dnn_surgery.planning import Limits, Link, Plan, Problem, plan
-from dnn_surgery.planning.frontier import frontier_below
+from dnn_surgery.planning import Limits, Link, Plan, Problem
 from dnn_surgery.planning.plan import Objective
-from dnn_surgery.profiling.measure import profile
 from dnn_surgery.profiling.profile import Profile
 from dnn_surgery.protocol.address import parse_address
 from dnn_surgery.protocol.client import InferenceClient
@@ -49,18 +46,16 @@ PROBE_BYTES = 64_000
 IPERF3_EVERY_S = 30.0
 
 Estimate = Literal["passive", "probe", "iperf3"]
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Connection:
+class Connection(Connected):
     """An edge at work with one server; a context manager that ends the connection.
 
     `plan` is where the model is cut first, `problem` and `link` what that was decided on, `guarded` what its accuracy
     rests on. `follower` says how it goes on, `watch` what is known of the link since.
     """
 
-    edge: Runner
     plan: Plan
     problem: Problem
     link: Link
@@ -70,42 +65,10 @@ class Connection:
     ways: Ways
     guarded: Guarded | None = None
 
-    def __enter__(self) -> Connection:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __call__(self, inputs: Mapping[str, Array], *, name: str = "") -> FrameResult:
-        """One frame; see :meth:`Runner.__call__`."""
-        return self.edge(inputs, name=name)
-
-    def stream(
-        self, frames: Iterable[NamedInputs], *, in_flight: int | None = None
-    ) -> Generator[FrameResult, None, None]:
-        """Results in order; see :meth:`Runner.stream`."""
-        return self.edge.stream(frames, in_flight=in_flight)
-
     def close(self) -> None:
         """Ends the connection."""
         self.client.close()
         self.ways.close()
-
-
-@dataclass(frozen=True)
-class _Wish:
-    """What the caller wants of the cut."""
-
-    forced: tuple[str, ...] | None
-    objective: Objective
-    rate_hz: float | None
-    algorithm: str
-    follow: bool
-    deadline_s: float | None
-    limits: Limits
-    calibration: Calibration | None
 
 
 def connect(
@@ -124,6 +87,7 @@ def connect(
     memory_bytes: float | None = None,
     budget: DataBudget | None = None,
     estimate: Estimate = "passive",
+    iperf3_port: int = DEFAULT_PORT,
     slowdown: float = 1.0,
     calibration: Calibration | None = None,
     timeout_s: float = 10.0,
@@ -149,7 +113,7 @@ def connect(
         budget: how many bytes may be sent; when they are, all stays here.
         estimate: how the link is followed: ``passive`` by the frames' own transfers, with probes where there are none;
             ``probe`` by probes between frames alone; ``iperf3`` by that program, for which the server needs
-            ``serve --iperf3``.
+            ``serve --iperf3``. iperf3_port: where that listens.
         slowdown: emulates a device slower by this factor.
         calibration: frames on which codecs are measured, and the accuracy to prove on them.
         timeout_s: for the calls made while connecting.
@@ -168,40 +132,27 @@ def connect(
         raise InputError(f"the deadline of a frame must be positive, got {deadline_s} s")
     forced = None if cut is None else graph.edge_layers(cut)
     limits = Limits(edge_param_bytes=memory_bytes)
-    wish = _Wish(forced, objective, rate_hz, algorithm, follow, deadline_s, limits, calibration)
+    wish = Wish(forced, objective, rate_hz, algorithm, follow, deadline_s, limits, calibration)
     engine = engine or make_engine(graph)
-    client = InferenceClient(
-        address,
-        model_name=graph.name,
-        fingerprint=graph.fingerprint,
-        timeout_s=timeout_s,
-        credentials=credentials,
-    )
-    ways = Ways(engine, memory_bytes=memory_bytes)
-    try:
+    with ExitStack() as undo:
+        client = InferenceClient(
+            address,
+            model_name=graph.name,
+            fingerprint=graph.fingerprint,
+            timeout_s=timeout_s,
+            credentials=credentials,
+        )
+        undo.callback(client.close)
+        ways = Ways(engine, memory_bytes=memory_bytes)
+        undo.callback(ways.close)
         client.model_metadata()
         report(f"asking {address} for its profile")
-        cloud_profile = client.fetch_profile()
-        if edge_profile is None:
-            report("profiling this device")
-            edge_profile = profile(graph, engine=engine)
-        guarded = None
-        if calibration is None:
-            problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
-        else:
-            edge_profile = calibration.measured(engine, edge_profile)
-            problem = calibration.problem(edge_profile, cloud_profile, slowdown)
-        for notice in problem.notices:
-            report(f"notice: {notice}")
+        problem = problem_of(engine, edge_profile, client.fetch_profile(), wish, slowdown=slowdown, report=report)
         watch = LinkWatch(on_event=on_event)
         link = _know_link(watch, client, link, report)
-        _measure_by(estimate, watch, client)
-        if calibration is None:
-            chosen = _first_plan(problem, link, wish)
-        else:
-            problem, guarded = _proved_plan(calibration, engine, problem, link, wish)
-            chosen = guarded.plan
-        controller = _controller(problem, chosen, wish, engine, report)
+        _measure_by(estimate, watch, client, iperf3_port)
+        problem, chosen, guarded = choose_first(engine, problem, link, wish)
+        controller = controller_for(problem, chosen, wish, engine, report)
         if isinstance(controller, Controller):
             engine.prepare()
         if not ways.can_finish:
@@ -211,10 +162,7 @@ def connect(
             graph, controller, ways, watch, chosen, deadline_s=deadline_s, budget=budget, on_event=on_event
         )
         runner = Runner(follower, Device(slowdown=slowdown), client=client, watch=watch)
-    except BaseException:
-        client.close()
-        ways.close()
-        raise
+        undo.pop_all()
     return Connection(runner, chosen, problem, link, client, follower, watch, ways, guarded)
 
 
@@ -230,7 +178,7 @@ def _know_link(watch: LinkWatch, client: InferenceClient, link: Link | None, rep
     return Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
 
 
-def _measure_by(estimate: Estimate, watch: LinkWatch, client: InferenceClient) -> None:
+def _measure_by(estimate: Estimate, watch: LinkWatch, client: InferenceClient, iperf3_port: int) -> None:
     """Lets probes, not frames, say how fast the link is, where that is wanted."""
     if estimate not in get_args(Estimate):
         raise InputError(f"the link's estimate must be {', '.join(get_args(Estimate))}, got {estimate!r}")
@@ -240,58 +188,8 @@ def _measure_by(estimate: Estimate, watch: LinkWatch, client: InferenceClient) -
         host = parse_address(client.address).host
 
         def by_iperf3() -> Sample:
-            bandwidth_bps = run_iperf3(host, duration_s=1).bandwidth_bps
+            bandwidth_bps = run_iperf3(host, port=iperf3_port, duration_s=1).bandwidth_bps
             return Sample(int(bandwidth_bps / 8), 1.0 + watch.rtt_s)
 
         watch.probed(by_iperf3())
         watch.probe, watch.probe_every_s = by_iperf3, IPERF3_EVERY_S
-
-
-def _first_plan(problem: Problem, link: Link, wish: _Wish) -> Plan:
-    if wish.forced is not None:
-        _check_memory(problem, wish.forced, wish.limits.edge_param_bytes)
-        return problem.cost(edge=wish.forced, link=link)
-    return plan(problem, link, wish.objective, rate_hz=wish.rate_hz, algorithm=wish.algorithm, limits=wish.limits)
-
-
-def _proved_plan(
-    calibration: Calibration, engine: Engine, problem: Problem, link: Link, wish: _Wish
-) -> tuple[Problem, Guarded]:
-    """The same among plans that keep the accuracy, and the problem without those that failed."""
-    if wish.forced is not None:
-        _check_memory(problem, wish.forced, wish.limits.edge_param_bytes)
-        problem = with_cut(problem, wish.forced)
-    free = replace(wish, forced=None)
-    return calibration.plan(engine, problem, lambda left: _first_plan(left, link, free))
-
-
-def _check_memory(problem: Problem, edge: Collection[str], limit_bytes: float | None) -> None:
-    needed_bytes = sum(layer.param_bytes for layer in problem.layers if layer.name in edge)
-    if limit_bytes is not None and needed_bytes > limit_bytes:
-        raise InfeasibleError(
-            f"this cut holds {format_size(needed_bytes)} of weights at the edge, more than the memory limit of "
-            f"{format_size(limit_bytes)}"
-        )
-
-
-def _controller(problem: Problem, chosen: Plan, wish: _Wish, engine: Engine, report: Report) -> Decides:
-    """What decides from then on: a controller, or nobody."""
-    if wish.forced is not None or not wish.follow:
-        return Fixed(chosen)
-    if wish.algorithm != "exact":
-        report(f"the cut is that of {wish.algorithm} and stays as it is: only exact plans follow the link")
-        return Fixed(chosen)
-    rows = frontier_below(problem)
-    if rows is None:
-        report("the model has too many cuts to choose from for each frame: the cut stays as it is")
-        return Fixed(chosen)
-    if wish.calibration is not None and wish.calibration.accuracy is not None:
-        # Whatever it chooses later has to be proved before the first frame: a frame cannot wait for that.
-        rows = wish.calibration.frontier(engine, problem).frontier
-    return Controller(
-        rows.within(wish.limits),
-        objective=wish.objective,
-        rate_hz=wish.rate_hz,
-        deadline_s=wish.deadline_s,
-        rng=random.Random(),
-    )

@@ -3,26 +3,24 @@
 Pure: no clock, no sockets; the device's run time and the simulation use the very same object. The rule, in order:
 
 1. nothing known of the link: stay at the edge (or where one is) and ask for a probe, never a blind jump;
-2. of all plans whose parts are ready take the one that is expected to cost least - if it beats the present one by more
-   than a margin that grows with doubt, and with the freshness of the last change;
+2. of all plans whose parts are ready take the one that is expected to cost least (:mod:`dnn_surgery.edge.pricing`) - if
+   it beats the present one by more than a margin that grows with doubt, and with the freshness of the last change;
 3. a better plan that is not ready is named, so that it can be compiled;
-4. where knowing the link better is worth it, ask for a probe.
-
-What a plan is expected to cost is a mean over the belief, not its cost at the middle of it: seconds grow with 1 / rate,
-so a rate that may be low weighs more than one that may be high. The belief is log-normal; its mean is taken at the five
-points of Gauss-Hermite quadrature. Where a reply that is late is finished here, no rate costs more than that.
+4. a link that owes the answer to a ping is stalled: this one frame takes what does not wait for it;
+5. where knowing the link better is worth it, ask for a probe; and for a ping just before the next frame.
 """
 
 from __future__ import annotations
 
 import math
 import random
+import statistics
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
+from dnn_surgery.edge.pricing import SLOWEST, Price, Pricing, within
 from dnn_surgery.errors import InfeasibleError
 from dnn_surgery.network.estimator import LinkBelief
 from dnn_surgery.planning.frontier import Frontier
@@ -30,25 +28,10 @@ from dnn_surgery.planning.goal import Goal
 from dnn_surgery.planning.link import Link
 from dnn_surgery.planning.plan import Objective, Plan
 from dnn_surgery.planning.score import Verdict
-from dnn_surgery.planning.structure import Bools, Floats
-from dnn_surgery.planning.ties import TIE
+from dnn_surgery.planning.structure import Floats
 from dnn_surgery.units import format_bandwidth, format_duration, format_size
 
-_SLOWEST_BPS, _FASTEST_BPS = 1.0, 1e12
-_UNKNOWN = Link(_SLOWEST_BPS)
-_NEVER_S = 1e6  # on top of the cost of a plan that does not keep up: of two such the better one still wins
-
-# Gauss-Hermite for a standard normal variable: mean of f = _WEIGHTS @ f(_POINTS), exact for polynomials of degree 9.
-_POINTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
-_MIDDLE = 2
-
-
-class _Price(NamedTuple):
-    """Of every row at one link: the objective, and the bottleneck in seconds."""
-
-    value: Floats
-    bottleneck_s: Floats
+_PERIODS = 5
 
 
 @dataclass(frozen=True)
@@ -69,6 +52,8 @@ class ControllerSettings:
     A probe is asked for when the belief is older than `stale_s` and knowing the rate exactly would save `probe_worth`
     of a frame's cost; and after `rare_s` in any case where a fast link would, since what one does not look at may have
     changed by more than one believes.
+    A ping is wanted `look_s` and a round trip before the next frame. One that is late by t seconds then means a link
+    that stays stalled for `stall_factor` t more: the longer a stall has lasted, the longer it will.
     """
 
     margin: float = 0.02
@@ -79,6 +64,8 @@ class ControllerSettings:
     stale_s: float = 1.0
     probe_worth: float = 0.02
     rare_s: float = 60.0
+    look_s: float = 0.3
+    stall_factor: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +73,8 @@ class Decision:
     """What to do with the next frame, and why.
 
     `changed`: another plan than for the frame before. `probe`: more evidence about the link is wanted. `wanted`: a
-    better plan whose parts are not compiled yet.
+    better plan whose parts are not compiled yet. `ping_in_s`: when to ping, so that its answer is due before the next
+    frame; None where no frame would depend on it.
     """
 
     plan: Plan
@@ -94,6 +82,19 @@ class Decision:
     reason: str
     probe: bool = False
     wanted: Plan | None = None
+    ping_in_s: float | None = None
+
+
+class _Seen(NamedTuple):
+    """What a decision rests on; `link` is the middle of the belief, `outlook` what all plans cost."""
+
+    now_s: float
+    belief: LinkBelief
+    loads: Loads
+    link: Link
+    goal: Goal
+    outlook: list[Price]
+    is_ready: Callable[[Plan], bool]
 
 
 class Controller:
@@ -117,11 +118,12 @@ class Controller:
         rng: random.Random | None = None,
     ) -> None:
         self._frontier, self._settings, self._rng = frontier, settings or ControllerSettings(), rng
-        self._objective, self._rate_hz, self._deadline_s = objective, rate_hz, deadline_s
-        stays = frontier.columns[3] == 0
-        self._whole_s = float(frontier.columns[0][stays].min()) if stays.any() else None
-        self._row: int | None = None
-        self._changed_s = -math.inf
+        self._objective, self._rate_hz = objective, rate_hz
+        self._pricing = Pricing(frontier, rate_hz=rate_hz, deadline_s=deadline_s)
+        self._row: int | None = None  # the present plan's
+        self._taken: int | None = None  # that of the frame before: another one where it dodged a stall
+        self._changed_s = self._asked_s = -math.inf
+        self._periods_s: deque[float] = deque(maxlen=_PERIODS)
         self._factor = 1.0
         self._draw()
 
@@ -140,51 +142,78 @@ class Controller:
         """
         loads = loads or Loads()
         goal = Goal(self._objective, self._rate_hz, loads.edge, loads.cloud)
+        if self._asked_s > -math.inf:
+            self._periods_s.append(now_s - self._asked_s)
+        self._asked_s = now_s
         if belief is None:
             return self._without_belief(now_s, goal, is_ready)
-        link = Link(_within(belief.bandwidth_bps), belief.rtt_s + belief.startup_s)
-        prices = self._prices(belief, link, goal)
-        cost = self._expected(prices, belief)
-        best = int(cost.argmin())
-        row, wanted = best, None
-        plan = self._plan(best, link, goal)
-        if not is_ready(plan):
+        link = Link(within(belief.bandwidth_bps), belief.rtt_s + belief.startup_s)
+        seen = _Seen(now_s, belief, loads, link, goal, self._pricing.outlook(belief, goal), is_ready)
+        row, reason, wanted = self._settle(seen)
+        self._keep(now_s, row)
+        probe, taken = self._probe_pays(seen, row), row
+        if belief.stalled_s and self._pricing.sends[row]:
+            taken = self._dodge(seen, row)
+            if taken != row:
+                probe = True  # in place of the evidence that the frame would have been
+                late = format_duration(belief.stalled_s)
+                reason = f"{_what(self._plan(taken, link, goal))}: for this frame, since a ping is late by {late}"
+        plan = self._plan(taken, link, goal)
+        return Decision(plan, self._take(taken), reason, probe, wanted, self._ping_in_s(belief, row))
+
+    def _settle(self, seen: _Seen) -> tuple[int, str, Plan | None]:
+        """The row that is the present one from now on, why, and a better one that is not ready."""
+        cost = self._expected(seen.outlook, seen.belief)
+        row, wanted = int(cost.argmin()), None
+        plan = self._plan(row, seen.link, seen.goal)
+        if not seen.is_ready(plan):
             wanted = plan
-            row = self._ready_row(cost, link, goal, is_ready)
-            plan = self._plan(row, link, goal)
-        present, seen = self._row, _circumstances(belief, loads)
-        if present is None or not is_ready(here := self._plan(present, link, goal)):
-            reason = f"{_what(plan)}: the best of what is ready at {seen}"
-        elif row == present:
-            reason = f"{_what(plan)}: still the best of what is ready at {seen}"
-        else:
-            gain, needed = 1.0 - float(cost[row] / cost[present]), self._needed(now_s, belief)
-            if gain > needed:
-                reason = f"{_what(plan)}: {gain:.0%} better at {seen}"
-            else:
-                reason = (
-                    f"no change: to {_what(plan)} would gain {gain:.1%} at {seen}, less than the {needed:.1%} it must"
-                )
-                row, plan = present, here
-        probe = self._probe_pays(prices, belief, goal, row)
-        return Decision(plan, self._take(now_s, row), reason, probe, wanted)
+            row = self._ready_row(cost, seen.link, seen.goal, seen.is_ready)
+            plan = self._plan(row, seen.link, seen.goal)
+        present, at = self._row, _circumstances(seen.belief, seen.loads)
+        if present is None or not seen.is_ready(self._plan(present, seen.link, seen.goal)):
+            return row, f"{_what(plan)}: the best of what is ready at {at}", wanted
+        if row == present:
+            return row, f"{_what(plan)}: still the best of what is ready at {at}", wanted
+        gain, needed = 1.0 - float(cost[row] / cost[present]), self._needed(seen.now_s, seen.belief)
+        if gain > needed:
+            return row, f"{_what(plan)}: {gain:.0%} better at {at}", wanted
+        reason = f"no change: to {_what(plan)} would gain {gain:.1%} at {at}, less than the {needed:.1%} it must"
+        return present, reason, wanted
 
     def _without_belief(self, now_s: float, goal: Goal, is_ready: Callable[[Plan], bool]) -> Decision:
-        if self._row is not None and is_ready(plan := self._plan(self._row, _UNKNOWN, goal)):
+        if self._row is not None and is_ready(plan := self._plan(self._row, SLOWEST, goal)):
             return Decision(plan, False, "nothing is known of the link yet: no change without evidence", True)
-        price = self._price(_UNKNOWN, goal)
-        cost = self._kept_up(price, self._keeps_up(price))
-        row = self._ready_row(cost, _UNKNOWN, goal, is_ready)
-        plan = self._plan(row, _UNKNOWN, goal)
+        cost = self._pricing.at(self._pricing.price(SLOWEST, goal))
+        row = self._ready_row(cost, SLOWEST, goal, is_ready)
+        plan = self._plan(row, SLOWEST, goal)
         reason = f"nothing is known of the link yet, so it starts with what suits the slowest: {_what(plan)}"
-        return Decision(plan, self._take(now_s, row), reason, True)
+        self._keep(now_s, row)
+        return Decision(plan, self._take(row), reason, True)
 
-    def _take(self, now_s: float, row: int) -> bool:
-        """Makes a row the present one; returns whether it was another."""
-        changed = row != self._row
-        if changed:
+    def _dodge(self, seen: _Seen, present: int) -> int:
+        """The row for a frame that meets a stalled link: the present one, or one that costs clearly less."""
+        stalled_s = self._settings.stall_factor * seen.belief.stalled_s
+        cost = self._expected(self._pricing.outlook(seen.belief, seen.goal, stalled_s), seen.belief)
+        row = self._ready_row(cost, seen.link, seen.goal, seen.is_ready)
+        return row if cost[row] < cost[present] * (1 - self._needed(seen.now_s, seen.belief)) else present
+
+    def _ping_in_s(self, belief: LinkBelief, row: int) -> float | None:
+        """So that its answer is due `look_s` before the next frame, if that one is likely to be sent."""
+        if not self._periods_s or not self._pricing.sends[row]:
+            return None
+        wait_s = statistics.median(self._periods_s) - belief.rtt_s - self._settings.look_s
+        return wait_s if wait_s > 0 else None
+
+    def _keep(self, now_s: float, row: int) -> None:
+        """Makes a row the present one."""
+        if row != self._row:
             self._row, self._changed_s = row, now_s
             self._draw()
+
+    def _take(self, row: int) -> bool:
+        """Notes which row the frame takes; returns whether the one before took another."""
+        changed, self._taken = row != self._taken, row
         return changed
 
     def _draw(self) -> None:
@@ -196,64 +225,28 @@ class Controller:
         needed = self._factor * (settings.margin + settings.doubt * (1.0 - belief.confidence))
         return needed * settings.hold_factor if now_s - self._changed_s < self._factor * settings.hold_s else needed
 
-    def _prices(self, belief: LinkBelief, middle: Link, goal: Goal) -> list[_Price]:
-        """What every row costs at each point of the belief."""
-        rates = belief.bandwidth_bps * np.exp(belief.deviation * _POINTS)
-        return [self._price(Link(_within(rate), middle.rtt_s), goal) for rate in rates.tolist()]
+    def _expected(self, outlook: list[Price], belief: LinkBelief) -> Floats:
+        slack = self._settings.margin + self._settings.doubt * (1 - belief.confidence)
+        return self._pricing.expected(outlook, self._row, slack)
 
-    def _expected(self, prices: list[_Price], belief: LinkBelief) -> Floats:
-        """The mean of every row's cost; whether it keeps up with the rate is judged in the middle of the belief.
-
-        The present row is given the slack that a change must gain, or noise would throw it out and back in.
-        """
-        slack = 0.0 if self._row is None else self._settings.margin + self._settings.doubt * (1 - belief.confidence)
-        keeps_up = self._keeps_up(prices[_MIDDLE], slack)
-        return np.asarray(_WEIGHTS @ np.array([self._kept_up(price, keeps_up) for price in prices]))
-
-    def _probe_pays(self, prices: list[_Price], belief: LinkBelief, goal: Goal, row: int) -> bool:
+    def _probe_pays(self, seen: _Seen, row: int) -> bool:
         """Whether the belief is stale and a frame would cost clearly less if the rate were known exactly."""
-        settings = self._settings
-        if belief.age_s < self._factor * settings.stale_s or self._frontier.columns[3][row]:
+        settings, belief = self._settings, seen.belief
+        if belief.age_s < self._factor * settings.stale_s or self._pricing.sends[row]:
             return False
-        costs = np.array([self._kept_up(price, self._keeps_up(price)) for price in prices])
-        enough = float(_WEIGHTS @ costs[:, row]) * (1 - settings.probe_worth)
-        if float(_WEIGHTS @ costs.min(axis=1)) < enough:
+        here_s, if_known_s = self._pricing.if_known(seen.outlook, row)
+        enough_s = here_s * (1 - settings.probe_worth)
+        if if_known_s < enough_s:
             return True
         if belief.age_s < self._factor * settings.rare_s:
             return False
-        price = self._price(Link(_FASTEST_BPS, belief.rtt_s), goal)
-        return float(self._kept_up(price, self._keeps_up(price)).min()) < enough
+        return self._pricing.at_best(belief.rtt_s, seen.goal) < enough_s
 
     def _ready_row(self, cost: Floats, link: Link, goal: Goal, is_ready: Callable[[Plan], bool]) -> int:
-        for row in np.argsort(cost, kind="stable").tolist():
+        for row in cost.argsort(kind="stable").tolist():
             if is_ready(self._plan(row, link, goal)):
                 return int(row)
         raise InfeasibleError("no plan has its parts ready, not even for the edge alone")
-
-    def _price(self, link: Link, goal: Goal) -> _Price:
-        """What every row costs at one link: no more than a deadline and local finish make it."""
-        stages = self._frontier.stages(link, goal)
-        value, _ = self._frontier.values(stages, goal)
-        if self._deadline_s is not None and self._whole_s is not None and goal.objective == "latency":
-            late_s = self._deadline_s + np.maximum(self._whole_s * goal.edge_load, stages.edge_s)
-            value = np.minimum(value, late_s)
-        return _Price(value, stages.bottleneck_s)
-
-    def _keeps_up(self, price: _Price, slack: float = 0.0) -> Bools | None:
-        """Which rows keep up with the rate, the present one with some slack; None where no rate is asked for."""
-        if self._rate_hz is None:
-            return None
-        keeps_up = price.bottleneck_s <= (1 + TIE) / self._rate_hz
-        if self._row is not None:
-            keeps_up[self._row] = price.bottleneck_s[self._row] <= (1 + TIE + slack) / self._rate_hz
-        return keeps_up
-
-    @staticmethod
-    def _kept_up(price: _Price, keeps_up: Bools | None) -> Floats:
-        """The objective; far more for rows that do not keep up, or the bottleneck where none does."""
-        if keeps_up is None:
-            return price.value
-        return np.where(keeps_up, price.value, price.bottleneck_s + _NEVER_S) if keeps_up.any() else price.bottleneck_s
 
     def _plan(self, row: int, link: Link, goal: Goal) -> Plan:
         return self._frontier.row(row, link, goal, Verdict(goal.objective, "exact"))
@@ -272,7 +265,3 @@ def _circumstances(belief: LinkBelief, loads: Loads) -> str:
         if abs(load - 1.0) >= 0.05:
             text += f", the {side} {load:.2g} times slower than its profile"
     return text
-
-
-def _within(bandwidth_bps: float) -> float:
-    return min(max(bandwidth_bps, _SLOWEST_BPS), _FASTEST_BPS)

@@ -159,6 +159,8 @@ class Follower:
         self.decision, self.plan = decision, decision.plan
         if decision.probe:
             self._watch.probe_wanted = True
+        if decision.ping_in_s is not None:
+            self._watch.ping_in(decision.ping_in_s)
         if decision.changed and not first:
             name = cut_name(self._graph, decision.plan.edge)
             fields = {"cut": name, "reason": decision.reason, "latency_s": decision.plan.latency_s}

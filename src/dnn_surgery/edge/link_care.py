@@ -55,6 +55,7 @@ class LinkCare:
         try:
             # The first call on a connection pays for connecting.
             for _ in range(1 if self._connected and self._watch.lost is None else 2):
+                self._watch.pinging()
                 seconds = self._client.ping(timeout_s=PING_TIMEOUT_S)
         except SurgeryError as error:
             self._watch.ping_failed(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,7 @@ class LinkWatch:
         self._lock = threading.Lock()
         self._under_way: tuple[int, float] | None = None
         self._probe_wanted = False
+        self._ping_due_s, self._pinging_since_s = math.inf, math.inf
         self.probe_every_s = 1.0
         self.sent_bytes = 0
 
@@ -76,11 +78,13 @@ class LinkWatch:
             return self._estimator.rtt_s
 
     def belief(self) -> LinkBelief | None:
-        """How fast the link is believed to be now; an upload that is not done yet is evidence too."""
+        """How fast the link is believed to be now; an upload or a ping that is not done yet is evidence too."""
         with self._lock:
             now_s, under_way = self.clock(), self._under_way
             return self._estimator.belief(
-                now_s, under_way=None if under_way is None else (under_way[0], now_s - under_way[1])
+                now_s,
+                under_way=None if under_way is None else (under_way[0], now_s - under_way[1]),
+                pinging_s=max(0.0, now_s - self._pinging_since_s),
             )
 
     def assume(self, bandwidth_bps: float, rtt_s: float) -> None:
@@ -136,12 +140,25 @@ class LinkWatch:
             now_s = self.clock()
             if self._health.lost:
                 return self._health.until_ping_s(now_s)
-            return 0.0 if self._estimator.wants_ping(now_s) else 0.5
+            if self._estimator.wants_ping(now_s):
+                return 0.0
+            return min(max(0.0, self._ping_due_s - now_s), 0.5)
+
+    def ping_in(self, seconds: float) -> None:
+        """A ping is worth while then, if the link is idle."""
+        with self._lock:
+            self._ping_due_s = self.clock() + seconds
+
+    def pinging(self) -> None:
+        """A ping is out from now on."""
+        with self._lock:
+            self._ping_due_s, self._pinging_since_s = math.inf, self.clock()
 
     def pinged(self, seconds: float) -> None:
         """A ping was answered."""
         with self._lock:
             now_s = self.clock()
+            self._pinging_since_s = math.inf
             self._estimator.ping(seconds, now_s)
             back, away_s = self._health.pinged(True, now_s), self._health.away_s(now_s)
         if back:
@@ -150,6 +167,7 @@ class LinkWatch:
     def ping_failed(self, error: SurgeryError) -> None:
         """A ping was not answered."""
         with self._lock:
+            self._pinging_since_s = math.inf
             if self._health.lost:
                 self._health.pinged(False, self.clock())
                 return

@@ -83,17 +83,18 @@ def open_live(url: str) -> Iterator[LiveVideo]:
     """
     import av
 
-    name, format_name = url, None
+    name, format_name, shown = url, None, without_password(url)
     if url.isdigit():
         format_name, device = _CAMERAS.get(sys.platform, _CAMERAS["linux"])
         name = device.format(url)
+        shown = f"camera {url} ({name})"
     elif url.startswith("/dev/"):
         format_name = _CAMERAS["linux"][0]
     options = _OPTIONS.get(url.partition("://")[0], {})
     try:
         container = av.open(name, format=format_name, options=options, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"{without_password(url)}: {_reason(error)}") from None  # the cause shows the whole URL
+        raise SourceError(f"{shown}: {_reason(error)}") from None  # the cause shows the whole URL
     with container:
         if not container.streams.video:
             raise SourceError(f"{without_password(url)}: sends no video")

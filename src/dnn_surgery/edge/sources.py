@@ -97,7 +97,7 @@ def _find_pictures(path: Path, text: str) -> Sequence[Path]:
             raise SourceError(f"{text}: no file matches")
         return paths
     if "://" in text or text.isdigit():
-        raise SourceError(f"{text}: cameras and streams are not supported yet: give a picture, folder, glob or video")
+        raise SourceError(f"{text}: cameras and streams go on for ever and are read by an Intake, not as a file")
     raise SourceError(f"{text}: no such file or folder")
 
 

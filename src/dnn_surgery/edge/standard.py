@@ -7,16 +7,17 @@ no fingerprint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 
+from dnn_surgery.edge.connected import Connected
 from dnn_surgery.edge.connection import LARGEST_PROBE_BYTES
-from dnn_surgery.edge.result import FrameResult
-from dnn_surgery.edge.runtime import Edge, NamedInputs
+from dnn_surgery.edge.first_plan import Report
+from dnn_surgery.edge.runtime import Edge
 from dnn_surgery.edge.way import DEADLINE_FACTOR, LEAST_DEADLINE_S
 from dnn_surgery.errors import FingerprintError, InputError
-from dnn_surgery.execution.engine import Array, Engine
+from dnn_surgery.execution.engine import Engine
 from dnn_surgery.execution.split import CutTensors, Head, Tail, cut_tensors
 from dnn_surgery.execution.tolerance import TOLERANCE, deviation
 from dnn_surgery.model.graph import ModelGraph
@@ -32,39 +33,22 @@ from dnn_surgery.protocol.tails_client import TailsClient
 # A server may load a model when it is first asked for.
 FIRST_CALL_TIMEOUT_S = 120.0
 
-Report = Callable[[str], None]
-
 
 @dataclass(frozen=True)
-class StandardConnection:
+class StandardConnection(Connected):
     """An edge at work with one server; a context manager that ends the connection.
 
     `partition` are the layers at the edge. `plan` and `link` are what the cut was decided on; None where it was given.
     """
 
-    edge: Edge
     partition: tuple[str, ...]
     client: TailsClient
     plan: Plan | None = None
     link: Link | None = None
 
-    def __enter__(self) -> StandardConnection:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the connection."""
         self.client.close()
-
-    def __call__(self, inputs: Mapping[str, Array], *, name: str = "") -> FrameResult:
-        """One frame; see :meth:`Edge.__call__`."""
-        return self.edge(inputs, name=name)
-
-    def stream(
-        self, frames: Iterable[NamedInputs], *, in_flight: int | None = None
-    ) -> Generator[FrameResult, None, None]:
-        """Results in order; see :meth:`Edge.stream`."""
-        return self.edge.stream(frames, in_flight=in_flight)
 
 
 def connect_standard(
@@ -112,30 +96,33 @@ def connect_standard(
         raise InputError(f"the deadline of a frame must be positive, got {deadline_s} s")
     graph = engine.graph
     forced = None if cut is None else graph.edge_layers(cut)
-    client = TailsClient(address, graph, credentials=credentials)
-    try:
+    with ExitStack() as undo:
+        client = TailsClient(address, graph, credentials=credentials)
+        undo.callback(client.close)
         client.check_live()
         plan = None
         if cloud_profile is not None:
             if edge_profile is None:
                 report("profiling this device")
                 edge_profile = profile(graph, engine=engine)
-            problem = Problem.from_profiles(edge_profile, cloud_profile, slowdown)
-            if link is None:
-                report("estimating the link")
-                estimate = estimate_link(client.probe, max_bytes=LARGEST_PROBE_BYTES)
-                link = Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
-            plan = best_served(graph, problem, link, objective, client)
+            link = link or _probed(client, report)
+            plan = best_served(
+                graph, Problem.from_profiles(edge_profile, cloud_profile, slowdown), link, objective, client
+            )
         partition = plan.edge if plan is not None else forced or ()
         answered_s = _check_answer(engine, Head(engine, partition), Tail(engine, partition), client)
         if deadline_s is None:
             expected_s = answered_s if plan is None else plan.latency_s
             deadline_s = max(LEAST_DEADLINE_S, DEADLINE_FACTOR * expected_s)
         edge = Edge(engine, partition, client=client, deadline_s=deadline_s, slowdown=slowdown)
-    except BaseException:
-        client.close()
-        raise
+        undo.pop_all()
     return StandardConnection(edge, tuple(partition), client, plan, None if plan is None else link)
+
+
+def _probed(client: TailsClient, report: Report) -> Link:
+    report("estimating the link")
+    estimate = estimate_link(client.probe, max_bytes=LARGEST_PROBE_BYTES)
+    return Link(bandwidth_bps=estimate.bandwidth_bps, rtt_s=estimate.rtt_s)
 
 
 def best_served(graph: ModelGraph, problem: Problem, link: Link, objective: Objective, client: TailsClient) -> Plan:

@@ -18,7 +18,8 @@ from dnn_surgery.errors import InfeasibleError, InputError
 from dnn_surgery.evaluation.policies import Deaf, Fixed, Online, Oracle, Replanner, Smoothed
 from dnn_surgery.evaluation.regret import Experiment, Outcomes, PolicyMaker, play
 from dnn_surgery.evaluation.scenario import Choice, Policy, Scenario, Status
-from dnn_surgery.network.estimator import EstimatorSettings, LinkEstimator
+from dnn_surgery.network.estimator import LinkEstimator
+from dnn_surgery.network.link_filter import EstimatorSettings
 from dnn_surgery.planning import Goal, Link, Plan, Problem
 from dnn_surgery.planning.algorithms import find, plan_for
 

@@ -16,14 +16,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from dnn_surgery.edge.controller import Controller
+from dnn_surgery.edge.controller import Controller, Loads
 from dnn_surgery.evaluation.scenario import Choice, Scenario, Status, costs_of
 from dnn_surgery.network.estimator import LinkBelief, LinkEstimator
-from dnn_surgery.planning import Frontier, Goal, Link, Plan
+from dnn_surgery.planning import Frontier, Goal, Link, Plan, Problem
 from dnn_surgery.planning.plan import Objective
 from dnn_surgery.planning.score import Verdict
 from dnn_surgery.planning.structure import Floats
@@ -110,9 +110,9 @@ class Online(Listening):
 
     def choose(self, status: Status) -> Choice:
         """What the controller decides."""
-        belief = self.estimator.belief(status.now_s, under_way=status.under_way)
+        belief = self.estimator.belief(status.now_s, under_way=status.under_way, pinging_s=status.pinging_s)
         decision = self.controller.decide(status.now_s, belief, status.loads)
-        return Choice(decision.plan, decision.probe)
+        return Choice(decision.plan, decision.probe, decision.ping_in_s)
 
 
 class Replanner(Listening):
@@ -200,41 +200,49 @@ class Smoothed(Deaf):
         self._heard_s = now_s
 
 
+class Rows(NamedTuple):
+    """The plans that no other beats in edge seconds, bytes and cloud seconds alike; their :class:`Costs` [4, plans]."""
+
+    plans: list[Plan]
+    costs: Floats
+
+
+def rows_of(problem: Problem, frontier: Frontier) -> Rows:
+    """What a clairvoyant chooses from."""
+    columns = np.asarray(frontier.columns[:3])
+    plans, costs = [], []
+    for row in range(len(frontier)):
+        no_worse = (columns <= columns[:, row : row + 1]).all(axis=0)
+        if (columns[:, no_worse] == columns[:, row : row + 1]).all():
+            plan = frontier.row(row, Link(1e6), Goal(), Verdict("latency", "oracle"))
+            plans.append(plan)
+            costs.append(costs_of(problem, plan.edge, tuple((sent.tensor, sent.codec) for sent in plan.sent)))
+    return Rows(plans, np.array(costs).T)
+
+
+def latencies(scenario: Scenario, rows: Rows, now_s: float, link_free_s: float, loads: Loads | None = None) -> Floats:
+    """What a frame that begins now would truly take with each plan, deadline and local finish included: [plans]."""
+    loads = loads or Loads()
+    edge_s, up_bytes, cloud_s, local_s = rows.costs
+    edge_s, local_s, cloud_s = edge_s * loads.edge, local_s * loads.edge, cloud_s * loads.cloud
+    ready_s = now_s + edge_s
+    sent_s = scenario.link.finish(np.maximum(ready_s, link_free_s), up_bytes) - ready_s
+    remote_s = sent_s + scenario.rtt_s + cloud_s
+    remote_s = np.where(remote_s > scenario.deadline_s, scenario.deadline_s + local_s, remote_s)
+    return np.asarray(edge_s + np.where(up_bytes > 0, remote_s, 0.0))
+
+
 class Oracle(Deaf):
     """See the module's text."""
 
-    def __init__(self, scenario: Scenario, frontier: Frontier, objective: Objective = "latency") -> None:
-        self._scenario, self._objective = scenario, objective
-        self._frontier, self._goal = frontier, Goal(objective)
+    def __init__(self, scenario: Scenario, frontier: Frontier) -> None:
+        self._scenario = scenario
+        self._rows = rows_of(scenario.problem, frontier)
 
     def choose(self, status: Status) -> Choice:
-        """The plan of least true cost for this frame."""
-        scenario, (plans, costs) = self._scenario, self._rows
-        edge_s, up_bytes, cloud_s, local_s = costs
-        edge_s, local_s = edge_s * status.loads.edge, local_s * status.loads.edge
-        cloud_s = cloud_s * status.loads.cloud
-        ready_s = status.now_s + edge_s
-        sent_s = scenario.link.finish(np.maximum(ready_s, status.link_free_s), up_bytes) - ready_s
-        remote_s = sent_s + scenario.rtt_s + cloud_s
-        remote_s = np.where(remote_s > scenario.deadline_s, scenario.deadline_s + local_s, remote_s)
-        remote_s = np.where(up_bytes > 0, remote_s, 0.0)
-        if self._objective == "throughput":
-            return Choice(plans[int(np.maximum(edge_s, np.maximum(sent_s, cloud_s)).argmin())])
-        return Choice(plans[int((edge_s + remote_s).argmin())])
-
-    @cached_property
-    def _rows(self) -> tuple[list[Plan], Floats]:
-        """The plans that no other beats in edge seconds, bytes and cloud seconds alike; their costs [4, plans]."""
-        columns = np.asarray(self._frontier.columns[:3])
-        plans, costs = [], []
-        for row in range(len(self._frontier)):
-            no_worse = (columns <= columns[:, row : row + 1]).all(axis=0)
-            if (columns[:, no_worse] == columns[:, row : row + 1]).all():
-                plan = self._frontier.row(row, Link(1e6), self._goal, Verdict(self._objective, "oracle"))
-                codecs = tuple((sent.tensor, sent.codec) for sent in plan.sent)
-                plans.append(plan)
-                costs.append(costs_of(self._scenario.problem, plan.edge, codecs))
-        return plans, np.array(costs).T
+        """The plan of least true latency for this frame."""
+        found = latencies(self._scenario, self._rows, status.now_s, status.link_free_s, status.loads)
+        return Choice(self._rows.plans[int(found.argmin())])
 
 
 def _link(belief: LinkBelief) -> Link:

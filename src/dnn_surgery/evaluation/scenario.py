@@ -42,21 +42,23 @@ class ConstantUplink:
 class Status(NamedTuple):
     """What is known when a frame begins: the time, when the link falls free, the loads as last measured.
 
-    `under_way`: bytes of the upload on the link, and the seconds it has taken so far. `link_free_s` is known to a
-    clairvoyant only, since it depends on the rate to come.
+    `under_way`: bytes of the upload on the link, and the seconds it has taken so far. `pinging_s`: for so long a ping
+    has been without an answer. `link_free_s` is known to a clairvoyant only, since it depends on the rate to come.
     """
 
     now_s: float
     link_free_s: float
     loads: Loads
     under_way: tuple[float, float] | None
+    pinging_s: float = 0.0
 
 
 class Choice(NamedTuple):
-    """The plan of a frame, and whether to probe the link beside it."""
+    """The plan of a frame, whether to probe the link beside it, and in how many seconds to ping if the link is idle."""
 
     plan: Plan
     probe: bool = False
+    ping_in_s: float | None = None
 
 
 class Policy(Protocol):

@@ -35,7 +35,7 @@ class _Simulation:
 
     def __init__(self, scenario: Scenario, policy: Policy) -> None:
         self.scenario, self.policy = scenario, policy
-        self.now_s = self._link_used_s = scenario.start_s
+        self.now_s = self._link_used_s = self._pinged_s = scenario.start_s
         self._begun_s = self._link_free_s = self._cloud_free_s = -math.inf
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order, self._random = itertools.count(), random.Random(scenario.seed)
@@ -131,12 +131,15 @@ class _Simulation:
         self._last_plan = choice.plan
         if choice.probe:
             self._probe(self.policy.probe_bytes(self.now_s))
+        if choice.ping_in_s is not None:
+            self._at(self.now_s + choice.ping_in_s, lambda: self._ping_if(True))
 
     def _status(self) -> Status:
         under_way = None
         if self._on_link is not None:
             under_way = (self._on_link.sent_bytes, self.now_s - self._on_link.sending_s)
-        return Status(self.now_s, self._link_free_s, self.scenario.loads(self.now_s), under_way)
+        pinging_s = self.now_s - self._pinged_s if self._pinging else 0.0
+        return Status(self.now_s, self._link_free_s, self.scenario.loads(self.now_s), under_way, pinging_s)
 
     def _edge_done(self, frame: Frame, *, local: bool) -> None:
         self._edge_busy = False
@@ -198,11 +201,14 @@ class _Simulation:
         frame.finished_by, frame.done_s = by, self.now_s
         self._in_flight -= 1
         self._start_edge()
-        if self._on_link is None and not self._probing and not self._pinging and self.policy.wants_ping(self.now_s):
+        self._ping_if(self.policy.wants_ping(self.now_s))
+
+    def _ping_if(self, wanted: bool) -> None:
+        if wanted and self._on_link is None and not self._probing and not self._pinging:
             self._ping()
 
     def _ping(self) -> None:
-        self._pinging = True
+        self._pinging, self._pinged_s = True, self.now_s
         seconds = self.scenario.link.finish(self.now_s, PING_BYTES) - self.now_s + self.scenario.rtt_s
 
         def done() -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 from dnn_surgery.errors import AddressError, InputError
 from dnn_surgery.network.addresses import join_address, split_address
+from dnn_surgery.network.lane import Lane
 from dnn_surgery.network.pacing import Pacer, Queue, checked_rate
 from dnn_surgery.network.precise_loop import new_event_loop
-from dnn_surgery.network.relay import Lane, Relay
+from dnn_surgery.network.relay import Relay
 from dnn_surgery.network.trace_pacing import LinkClock, TracePacer
 from dnn_surgery.network.traces import read_trace
 from dnn_surgery.network.windows import Window, checked_windows
