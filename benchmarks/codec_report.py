@@ -27,13 +27,15 @@ EXACT = "split, lossless"
 class Found:
     """The smallest way that is proved: `kinds` by kind of picture codec and accuracy; `cuts` by layer and accuracy.
 
-    `exact` are the ways by layer that lose nothing, `picture` the one of the picture.
+    `exact` are the ways by layer that lose nothing, `picture` the one of the picture; `unweighted` transforms in which
+    all channels count alike.
     """
 
     picture: Way
     kinds: dict[tuple[str, float], Way | None] = field(default_factory=dict)
     cuts: dict[tuple[str, float], Way | None] = field(default_factory=dict)
     exact: dict[str, Way] = field(default_factory=dict)
+    unweighted: dict[tuple[str, float], Way | None] = field(default_factory=dict)
 
 
 def report(case: Case) -> list[Figure]:
@@ -60,6 +62,10 @@ def _find(case: Case) -> Found:
                 below_bytes = known.size_bytes if known else float("inf")
                 way = family.coarsest(case, accuracy, below_bytes=below_bytes)
                 found.cuts[layer, accuracy] = _smaller(known, way)
+        if layer in case.middle[:1]:
+            family = cut.families(weighted=False)[0]
+            for accuracy, _ in GOALS:
+                found.unweighted[layer, accuracy] = family.coarsest(case, accuracy)
     # Now, while what they are measured on is still there.
     for way in (found.picture, *found.kinds.values(), *found.cuts.values(), *found.exact.values()):
         if way is not None:
@@ -161,6 +167,9 @@ def _figures(case: Case, found: Found) -> list[Figure]:
         for layer in case.cuts:
             if (way := found.cuts[layer, accuracy]) is not None:
                 figures += _beside(case, accuracy, layer, way=way, rival=rival)
+            if way is not None and (plain := found.unweighted.get((layer, accuracy))) is not None:
+                name = f"{case.name} at {accuracy:g}: {layer} with all channels alike over weighted, bytes"
+                figures.append(Figure(name, plain.size_bytes / way.size_bytes, at_least=1.0))
     return figures
 
 

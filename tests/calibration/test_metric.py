@@ -1,8 +1,6 @@
-"""What a change of an output costs: the two forms of a metric agree, and boxes cost what the guard says of them."""
+"""What a change of an output costs: the two forms of a metric agree."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +10,11 @@ from torch import nn
 from dnn_surgery.calibration.metric import Metric, metric_of
 from dnn_surgery.codecs.base import Array
 from dnn_surgery.model.graph import ModelGraph
-from dnn_surgery.model.postprocess import Postprocess
 from dnn_surgery.model.tracing import trace
 
 
-def graph_of(shape: tuple[int, ...], postprocess: Postprocess | None = None) -> ModelGraph:
-    return replace(trace(nn.ReLU().eval(), torch.zeros(shape), name="same"), postprocess=postprocess)
+def graph_of(shape: tuple[int, ...]) -> ModelGraph:
+    return trace(nn.ReLU().eval(), torch.zeros(shape), name="same")
 
 
 def cost(metric: Metric, change: Array) -> float:
@@ -46,35 +43,6 @@ def test_directions_have_the_metric_as_their_covariance(output: list[list[float]
     covariance = drawn.T @ drawn / len(drawn)
     matrix = np.stack([metric.of(row)[0] for row in np.eye(3)])
     assert covariance == pytest.approx(matrix @ matrix.T, abs=0.03 * float(np.abs(matrix).max()) ** 2)
-
-
-def boxes_first() -> Array:
-    """Anchors: one that is sure of its class, one that saw nothing, and more of those."""
-    output = np.zeros((1, 6, 8))
-    output[0, :4] = 30
-    output[0, :4, 0] = (50, 60, 20, 45)
-    output[0, 4:, 0] = (0.8, 0.1)
-    return output
-
-
-@pytest.mark.parametrize("anchors_first", [False, True])
-def test_boxes_that_are_there_cost_and_others_do_not(anchors_first: bool) -> None:
-    output = boxes_first()
-    if anchors_first:
-        # The score that there is anything, which is 1, comes before those of the classes.
-        output = np.insert(output.swapaxes(1, 2), 4, 1.0, axis=2)
-    metric = metric_of(graph_of(output.shape, Postprocess("detect")))(output)
-
-    def cost_of(anchor: int, place: int, by: float) -> float:
-        change = np.zeros_like(output)
-        change[(0, anchor, place) if anchors_first else (0, place, anchor)] = by
-        return cost(metric, change)
-
-    assert cost_of(0, 5 if anchors_first else 4, 0.1) == pytest.approx(1)
-    # A third of the side, 30 in the mean of both.
-    assert cost_of(0, 0, 10) == pytest.approx(0.8**2)
-    assert cost_of(1, 0, 10) == 0
-    assert cost_of(1, 5 if anchors_first else 4, 0.1) == pytest.approx(1)
 
 
 def test_other_outputs_cost_in_shares_of_their_norm() -> None:

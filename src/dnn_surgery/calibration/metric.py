@@ -2,8 +2,11 @@
 
 probabilities  sum of dp^2 / p, the Fisher metric (Amari, Natural gradient works efficiently in learning, 1998)
 class scores   the same of their softmax p: dz^T (diag(p) - p p^T) dz
-boxes          confidences, and sides of the boxes that are there, in units of what still counts as the same box
 otherwise      |dy|^2 / |y|^2
+
+Boxes are among what is otherwise: a metric of just the boxes that are there, in units of what still counts as the same
+box, was tried and left out. A few frames with a box in doubt are then all that an estimate sees (of YOLOv8's channels
+the ranks of two halves of the frames had a correlation of 0.1, instead of 0.9), and no byte is gained.
 """
 
 from __future__ import annotations
@@ -16,15 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dnn_surgery.calibration.answers import MOST_CONFIDENCE_APART, TOP1, answer_of
+from dnn_surgery.calibration.answers import TOP1, answer_of
 from dnn_surgery.execution.engine import Array
 from dnn_surgery.model.graph import ModelGraph
-from dnn_surgery.model.postprocess import detection_format
 
 # Classes of less probability than this would, with their large weight, be all that an estimate sees.
 _LEAST_PROBABILITY = 1e-6
-# A square that is moved by this share of its side still overlaps half of what both cover (answers.LEAST_IOU).
-_MOST_MOVED = 1 / 3
 
 Floats = NDArray[np.float64]
 
@@ -65,10 +65,7 @@ def metric_of(graph: ModelGraph) -> MetricOf:
 
 
 def _metric(graph: ModelGraph, output: Array) -> Metric:
-    task = graph.postprocess
     values = output.astype(np.float64)
-    if task is not None and task.task == "detect" and not task.suppressed and detection_format(output.shape):
-        return Metric(_box_scale(values))
     if values.ndim >= 2 and (values >= 0).all() and np.allclose(values.sum(axis=-1), 1, atol=1e-3):
         return Metric(1 / np.sqrt(values.clip(_LEAST_PROBABILITY)))
     if answer_of(graph) is TOP1:
@@ -76,22 +73,3 @@ def _metric(graph: ModelGraph, output: Array) -> Metric:
         root /= np.linalg.norm(root, axis=-1, keepdims=True)
         return Metric(root, root)
     return Metric(1 / max(float(np.linalg.norm(values)), np.finfo(np.float32).tiny))
-
-
-def _box_scale(output: Floats) -> Floats:
-    """For each number of the output: 1 over the change that still leaves the box the same."""
-    boxes_first = detection_format(output.shape) == "boxes-first"
-    rows = output.swapaxes(1, 2) if boxes_first else output
-    classes = rows[..., 4:] if boxes_first else rows[..., 5:]
-    scale = np.empty_like(rows)
-    there = classes.max(axis=-1, keepdims=True)
-    if boxes_first:
-        scale[..., 4:] = 1 / MOST_CONFIDENCE_APART
-    else:
-        # A confidence is the product of both.
-        scale[..., 4:5], scale[..., 5:] = there / MOST_CONFIDENCE_APART, rows[..., 4:5] / MOST_CONFIDENCE_APART
-        there = there * rows[..., 4:5]
-    side = np.sqrt(np.abs(rows[..., 2:3] * rows[..., 3:4])).clip(1)
-    # Where nothing was seen the sides of the box are anything.
-    scale[..., :4] = there / (_MOST_MOVED * side)
-    return scale.swapaxes(1, 2) if boxes_first else scale

@@ -16,7 +16,7 @@ from dnn_surgery.calibration.metric import MetricOf
 from dnn_surgery.errors import InputError
 from dnn_surgery.execution.engine import Array, Part
 
-MOST_RUNS = 2400
+MOST_RUNS = 1000
 """Runs of what lies behind the tensor: a frame takes one for each channel, so a frame at the least."""
 
 MOST_FRAMES = 24
