@@ -18,7 +18,7 @@ from benchmarks.codec_streams import FACTORS, Stream, send
 from dnn_surgery import codecs
 from dnn_surgery.calibration.agreement import Agreement
 from dnn_surgery.calibration.answers import Outputs
-from dnn_surgery.calibration.transform_learning import learn
+from dnn_surgery.calibration.transform_learning import Learnt, learn
 from dnn_surgery.codecs.transform import Transform
 from dnn_surgery.evaluation.strategies import measure_codec
 from dnn_surgery.execution.engine import Array
@@ -37,8 +37,8 @@ class Way:
 
     `arrive` gives what the network makes of what arrives of the frame of a number, and the bytes that travelled.
     `measure` takes the seconds of the codecs. `frames`: the numbers of the frames that it is judged on. `sizes`: bytes
-    of each frame that was sent. `counted`: the agreement over all frames, once it is known; `failed_at`: an accuracy
-    that was not proved.
+    of each frame that was sent. `place`: the cut, where there is one. `counted`: the agreement over all frames, once it
+    is known; `failed_at`: an accuracy that was not proved.
     """
 
     name: str
@@ -46,13 +46,22 @@ class Way:
     measure: Callable[[], Mapping[str, CodecCost]]
     frames: range
     sizes: dict[int, int] = field(default_factory=dict)
+    place: str = ""
     counted: Agreement | None = None
     failed_at: float = 1.0
+    size_bytes: float = 0.0
 
     def passes(self, case: Case, accuracy: float) -> bool:
         """Whether the accuracy is proved, over all its frames; as soon as it cannot be any more, no."""
         if self.counted is None and accuracy < self.failed_at:
-            found = case.verifier.to_prove(accuracy).judge(self._outputs, frames=self.frames)
+            key = f"{self.place} {self.name}"
+            known = case.memory.verdict(key, accuracy)
+            if known is None:
+                found = case.verifier.to_prove(accuracy).judge(self._outputs, frames=self.frames)
+                self.count_bytes()
+                case.memory.keep(key, accuracy, found, self.size_bytes)
+            else:
+                found, self.size_bytes = known
             print(
                 f"  {self.name} at {accuracy:g}: {found.agreeing} of {found.frames}, {self.size_bytes:.0f} B",
                 flush=True,
@@ -63,10 +72,9 @@ class Way:
                 self.counted = found
         return self.counted is not None and self.counted.bound >= accuracy
 
-    @property
-    def size_bytes(self) -> float:
+    def count_bytes(self) -> None:
         """Of a frame, the mean of those that were sent so far; all of them once it is proved."""
-        return statistics.fmean(self.sizes.values())
+        self.size_bytes = statistics.fmean(self.sizes.values())
 
     @cached_property
     def costs(self) -> Mapping[str, CodecCost]:
@@ -144,6 +152,7 @@ def lossless_picture(case: Case) -> Way:
 
 
 def _exact(way: Way) -> Way:
+    way.count_bytes()
     way.counted = Agreement(len(way.frames), len(way.frames))
     return way
 
@@ -205,20 +214,27 @@ class Cut:
     def families(self, *, weighted: bool = True) -> tuple[Family, Family]:
         """Transforms, integers. `weighted`: by what the answers depend on."""
         case = self.case
-        frames = [case.inputs_of(frame) for frame in case.learn]
         learnt: dict[float, dict[str, str]] = {}
-        for one in learn(case.engine, frames, self.tensors, steps=STEPS, weighted=weighted):
+        for one in case.memory.learnt(self.tensors, STEPS, weighted=weighted) or self._learn(weighted=weighted):
             codec = Transform(one.parameters)
             codecs.register(codec)
             learnt.setdefault(one.step, {})[one.parameters.tensor] = codec.id
 
         def transform(level: int) -> Way:
-            return self._way(f"klt {STEPS[level]:g}", learnt[STEPS[level]])
+            alike = "" if weighted else " all channels alike"
+            return self._way(f"klt {STEPS[level]:g}{alike}", learnt[STEPS[level]])
 
         def integers(level: int) -> Way:
             return self._way(INTEGERS[level], dict.fromkeys(self.tensors, INTEGERS[level]))
 
         return Family("klt", len(STEPS), transform), Family("integers", len(INTEGERS), integers)
+
+    def _learn(self, *, weighted: bool) -> list[Learnt]:
+        case = self.case
+        frames = [case.inputs_of(frame) for frame in case.learn]
+        found = list(learn(case.engine, frames, self.tensors, steps=STEPS, weighted=weighted))
+        case.memory.keep_learnt(found, weighted=weighted)
+        return found
 
     def _made(self, index: int) -> Mapping[str, Array]:
         return self.case.verifier.cuts.of(self.edge).made(index)
@@ -235,7 +251,7 @@ class Cut:
             some = [self._made(index) for index in _spread(range(len(self.case.judged)))]
             return {tensor: _cost(of[tensor], [made[tensor] for made in some]) for tensor in self.tensors}
 
-        return Way(name, arrive, measure, range(len(self.case.judged)))
+        return Way(name, arrive, measure, range(len(self.case.judged)), place=self.layer)
 
 
 def travel(codec: str, array: Array) -> tuple[Array, int]:

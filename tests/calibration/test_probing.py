@@ -7,20 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
+from torch import nn
 
 from dnn_surgery import codecs, load_model
-from dnn_surgery.calibration.metric import metric_of
+from dnn_surgery.calibration.metric import Metric, metric_of
 from dnn_surgery.calibration.probing import frames_of, probed_sensitivity
 from dnn_surgery.calibration.transform_learning import learn
 from dnn_surgery.calibration.verifier import FrameVerifier
 from dnn_surgery.codecs.base import Array
 from dnn_surgery.codecs.transform import Transform
 from dnn_surgery.edge.sources import fit, open_source
+from dnn_surgery.errors import TensorError
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.onnx_engine import OnnxEngine
 from dnn_surgery.execution.sensitivity import channel_sensitivity
 from dnn_surgery.execution.torch_engine import TorchEngine
+from dnn_surgery.model.tracing import trace
 from tests.calibration.test_verifier import folder_of
 from tests.onnx_files import REAL_FILES
 
@@ -67,9 +71,7 @@ def test_it_ranks_the_channels_as_gradients_do(onnx: OnnxEngine, frames: Frames)
     assert np.corrcoef(found.reshape(-1), right.reshape(-1))[0, 1] > 0.7
 
 
-def test_it_saves_bytes_at_equal_accuracy(
-    onnx: OnnxEngine, frames: Frames, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_saves_bytes_at_equal_accuracy(onnx: OnnxEngine, frames: Frames, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codecs, "_registered", {})
     edge = onnx.graph.edge_layers(LAYER)
     judge = FrameVerifier(onnx, frames[24:])
@@ -86,6 +88,42 @@ def test_it_saves_bytes_at_equal_accuracy(
         return fewest
 
     assert fewest_bytes(weighted=True) < 0.9 * fewest_bytes(weighted=False)
+
+
+class Forked(nn.Module):
+    """Behind `first` two tensors cross together; the class depends on the second channel of `first` alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+        self.last = nn.Linear(4, 5)
+        with torch.no_grad():
+            self.second.weight[:, [0, 2, 3]] = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = torch.relu(self.first(x))
+        second = torch.tanh(self.second(first))
+        return self.last((second + first * 1e-3).mean(dim=(2, 3)))
+
+
+def test_tensors_that_cross_together_are_learnt_together_and_what_is_missing_is_said() -> None:
+    torch.manual_seed(0)
+    graph = trace(Forked().eval(), torch.zeros(1, 3, 8, 8), name="forked")
+    engine = make_engine(graph, name="onnxruntime", device="cpu", threads=1)
+    drawn = np.random.default_rng(3).standard_normal((6, 1, 3, 8, 8)).astype(np.float32)
+    frames = [{graph.inputs[0]: array} for array in drawn]
+    edge = graph.edge_layers("second")
+    tensors = graph.boundary(edge)
+    assert len(tensors) == 2
+    told: list[tuple[int, int]] = []
+    learnt = list(learn(engine, frames, tensors, steps=(0.3,), progress=lambda *done: told.append(done)))
+    assert [one.parameters.tensor for one in learnt] == list(tensors)
+    # Four channels and one run more of each tensor, on six frames.
+    assert told[0] == (0, 60)
+    assert told[-1] == (60, 60)
+    assert told == sorted(told)
+    with pytest.raises(TensorError):
+        list(learn(engine, frames, tensors[:1]))
 
 
 class Counting:
@@ -122,14 +160,13 @@ def test_its_cost_is_bounded_and_told(channels: int, most_runs: int, samples: in
 
 def test_many_outputs_are_folded_and_the_mean_stays() -> None:
     class Wide(Counting):
-        """The channels' positions, apart: three outputs a position, of which the second channel counts twice."""
+        """Three outputs a position: the second channel counts twice, the third output is always 0."""
 
         def __call__(self, tensors: dict[str, Array]) -> dict[str, Array]:
             x = tensors["x"]
             return {"y": np.concatenate([x[:, 0], 2 * x[:, 1], 0 * x[:, 1]]).reshape(1, 1, -1)}
 
-    from dnn_surgery.calibration.metric import Metric
-
-    samples = [{"x": np.random.default_rng(seed).standard_normal((1, 2, 100, 100)).astype(np.float32)} for seed in (1, 2)]
+    drawn = np.random.default_rng(1).standard_normal((2, 1, 2, 100, 100)).astype(np.float32)
+    samples = [{"x": array} for array in drawn]
     found = probed_sensitivity(Wide("x"), "x", samples, lambda _: Metric(1.0))  # type: ignore[arg-type]
     assert found == pytest.approx(np.diag([1.0, 4.0]) * 100 * 100, abs=0.04 * 4 * 100 * 100)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from dnn_surgery.calibration.calibration import Frame
 from dnn_surgery.calibration.learning import learn_transform
-from dnn_surgery.calibration.metric import MetricOf, metric_of
+from dnn_surgery.calibration.metric import metric_of
 from dnn_surgery.calibration.probing import MOST_FRAMES as TRIED_FRAMES
 from dnn_surgery.calibration.probing import frames_of, probed_sensitivity
 from dnn_surgery.calibration.verdicts import frame_digest
@@ -18,6 +19,9 @@ from dnn_surgery.errors import InputError, TensorError
 from dnn_surgery.execution.engine import Array, Engine, Part
 from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.segments import bottleneck_cuts
+
+if TYPE_CHECKING:
+    from dnn_surgery.execution.torch_engine import TorchEngine
 
 STEPS = (0.004, 0.03, 0.1, 0.2, 0.4)
 """From nearly exact to coarse, each about a fifth smaller than the one before: which is good enough the guard says."""
@@ -143,16 +147,12 @@ def _sensitivity(
         part.prepare()
         return probed_sensitivity(part, tensor, made, metric, progress=progress)
     from dnn_surgery.execution.sensitivity import channel_sensitivity
-    from dnn_surgery.execution.torch_engine import TorchEngine
 
-    if not isinstance(engine, TorchEngine):
-        raise InputError(f"engine {engine.info.name} has no gradients")
+    def direction(output: Array, draw: np.random.Generator) -> Array:
+        return metric(output).direction(draw.standard_normal(output.shape))
+
     samples = [one[tensor] for one in made[:: max(1, len(made) // TRIED_FRAMES)]]
-    return channel_sensitivity(engine, tensor, samples, lambda output, draw: _direction(metric, output, draw))
-
-
-def _direction(metric: MetricOf, output: Array, draw: np.random.Generator) -> Array:
-    return metric(output).direction(draw.standard_normal(output.shape))
+    return channel_sensitivity(cast("TorchEngine", engine), tensor, samples, direction)
 
 
 def _behind(engine: Engine, tensor: str, tensors: tuple[str, ...]) -> Part:
