@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks.codec_memory import Memory
 from dnn_surgery import load_model
 from dnn_surgery.calibration.verifier import FrameVerifier
 from dnn_surgery.edge.pictures import read_picture
 from dnn_surgery.edge.sources import fit, open_source
 from dnn_surgery.evaluation.pictures import labelled_pictures
-from dnn_surgery.execution.engine import Array, Engine
+from dnn_surgery.execution.engine import Array, Engine, Part
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import Picture
 from dnn_surgery.model.postprocess import Postprocess
@@ -29,7 +31,8 @@ LEARN_FRAMES = 15
 class Case:
     """A network and its frames, uint8 [1, height, width, 3]: of films, in order, and single pictures.
 
-    `inputs_of` makes the network's input of a frame; `cuts` are layers after which it is cut.
+    `inputs_of` makes the network's input of a frame; `cuts` are layers after which it is cut, those of `middle` in
+    mid-network.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Case:
     films: Mapping[str, list[Array]]
     pictures: list[Array]
     cuts: tuple[str, ...]
+    middle: tuple[str, ...]
 
     @cached_property
     def learn(self) -> list[Array]:
@@ -56,9 +60,33 @@ class Case:
         return len(self.judged) - len(self.pictures)
 
     @cached_property
+    def memory(self) -> Memory:
+        """What was judged before."""
+        info = self.engine.info
+        return Memory.of(self.engine.graph.fingerprint, f"{info.name} {info.version}", self.judged)
+
+    @cached_property
+    def whole(self) -> Part:
+        """The unsplit network."""
+        return self.engine.part(self.engine.graph.inputs, self.engine.graph.outputs)
+
+    @cached_property
     def verifier(self) -> FrameVerifier:
-        """Knows what the unsplit network makes of the judged frames."""
-        return FrameVerifier(self.engine, [self.inputs_of(frame) for frame in self.judged])
+        """Knows what the unsplit network makes of the judged frames, and keeps what heads make of them."""
+        return FrameVerifier(self.engine, _Inputs(self), budget_bytes=512 * 2**20)
+
+
+class _Inputs(Sequence[Mapping[str, Array]]):
+    """The network's inputs for the judged frames, made when they are asked for: floats take much room."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+
+    def __len__(self) -> int:
+        return len(self._case.judged)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._case.inputs_of(self._case.judged[index])
 
 
 def classifier() -> Case:
@@ -73,7 +101,9 @@ def classifier() -> Case:
         inputs_of=lambda pixels: {tensor: pixels},
         films=films,
         pictures=[fit(read_picture(one.path), picture) for one in labelled_pictures()],
-        cuts=tuple(f"blocks.{block}.project" for block in (1, 3, 5, 8, 11)),
+        # Of the tensors that are smaller than all before them those that are ever smaller than the picture.
+        cuts=tuple(f"blocks.{block}.project" for block in (3, 5, 11)),
+        middle=("blocks.5.project", "blocks.11.project"),
     )
 
 
@@ -93,8 +123,9 @@ def detector() -> Case:
         inputs_of=inputs_of,
         films=_films(FILMS[:3], Picture(tensor, 320, 320, fit="letterbox")),
         pictures=[],
-        # The last tensors that are alone, in the backbone; and the backbone's end, where three scales cross.
-        cuts=("/model.3/conv/Conv", "/model.4/cv2/act/Sigmoid", "/model.9/cv2/act/Sigmoid"),
+        # The last tensor that is alone, in the backbone; and the backbone's end, where three scales cross.
+        cuts=("/model.4/cv2/act/Sigmoid", "/model.9/cv2/act/Sigmoid"),
+        middle=("/model.4/cv2/act/Sigmoid", "/model.9/cv2/act/Sigmoid"),
     )
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from dnn_surgery.execution.engine import Array
 
-# Constant rate factors, from nearly lossless to poor.
-FACTORS = (1, 5, 10, 15, 18, 23, 28)
+# Constant rate factors, from poor to nearly lossless.
+FACTORS = (*range(32, 0, -2), 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ def test_frames_that_codecs_were_learnt_from_prove_nothing(
     seen: list[tuple[int, int]] = []
     learnt = list(learn(engine, frames[:20], tensors, steps=(0.05, 0.5), progress=lambda *done: seen.append(done)))
     assert [(one.parameters.tensor, one.step) for one in learnt] == [(t, s) for t in tensors for s in (0.05, 0.5)]
-    assert seen == [(n, len(tensors)) for n in range(len(tensors))]
+    assert seen == [(n, len(tensors)) for n in range(len(tensors) + 1)]
     for one in learnt:
         path = tmp_path / file_name(one)
         assert path.suffix == ".klt"

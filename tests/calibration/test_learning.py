@@ -8,11 +8,14 @@ import torch
 from torch import nn
 
 from dnn_surgery.calibration.learning import learn_transform
+from dnn_surgery.calibration.metric import metric_of
+from dnn_surgery.calibration.probing import probed_sensitivity
 from dnn_surgery.codecs.base import Array
 from dnn_surgery.codecs.transform import Transform
 from dnn_surgery.errors import InputError, TensorError
-from dnn_surgery.execution.sensitivity import channel_sensitivity
+from dnn_surgery.execution.sensitivity import Draw, channel_sensitivity
 from dnn_surgery.execution.torch_engine import TorchEngine
+from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.tracing import trace
 
 
@@ -26,6 +29,11 @@ def mixed_samples(count: int = 6) -> list[Array]:
         )[np.newaxis]
         for _ in range(count)
     ]
+
+
+def draw_of(graph: ModelGraph) -> Draw:
+    metric = metric_of(graph)
+    return lambda output, draw: metric(output).direction(draw.standard_normal(output.shape))
 
 
 def coded(codec: Transform, sample: Array) -> tuple[int, Array]:
@@ -67,29 +75,49 @@ def test_what_the_answer_depends_on_is_kept_better() -> None:
 
 
 class Weighted(nn.Module):
-    """Class scores that depend on channel 1 alone, and twice as much as its input."""
+    """Class scores, as they are, as probabilities, or as a map, that depend on channel 1 alone, twice as much."""
 
-    def __init__(self, *, probabilities: bool) -> None:
+    def __init__(self, kind: str) -> None:
         super().__init__()
-        self.probabilities = probabilities
+        self.kind = kind
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = torch.relu(x + 10)
         scores = torch.stack([2 * y[:, 1].mean((1, 2)), 0 * y[:, 0].mean((1, 2))], dim=1)
-        return torch.softmax(scores - 20 * torch.tensor([1.0, 0.0]), dim=1) if self.probabilities else scores
+        if self.kind == "map":
+            return scores[:, :, None]
+        scores = scores - 20 * torch.tensor([1.0, 0.0])
+        return torch.softmax(scores, dim=1) if self.kind == "probabilities" else scores
 
 
-@pytest.mark.parametrize("probabilities", [False, True])
-def test_sensitivity_is_the_fisher_matrix(probabilities: bool) -> None:
+# Each of 4 positions has the derivative 2 / 4 of the score. At p = 1/2 both, dp/dscore = 1/4, and (1/4)^2 / p summed
+# over both classes is 1/4; for scores that are no probabilities it is in shares of their norm, which is 20.
+KINDS = pytest.mark.parametrize(("kind", "cost"), [("scores", 1 / 4), ("probabilities", 1 / 4), ("map", 1 / 20**2)])
+
+
+@KINDS
+def test_sensitivity_is_the_fisher_matrix(kind: str, cost: float) -> None:
     x = torch.zeros(1, 3, 2, 2)
-    graph = trace(Weighted(probabilities=probabilities).eval(), x, name="weighted")
+    graph = trace(Weighted(kind).eval(), x, name="weighted")
     engine = TorchEngine(graph, threads=1)
-    found = channel_sensitivity(engine, graph.inputs[0], [x.numpy()], draws=3000)
-    # Each of 4 positions has the derivative 2 / 4 of the score. At p = 1/2 both, dp/dscore = 1/4, and
-    # (1/4)^2 / p summed over both classes is 1/4.
-    expected = 4 * (2 / 4) ** 2 * (0.25 if probabilities else 1.0)
-    assert found[1, 1] == pytest.approx(expected, rel=0.15)
+    found = channel_sensitivity(engine, graph.inputs[0], [x.numpy()], draw_of(graph), draws=3000)
+    assert found[1, 1] == pytest.approx(4 * (2 / 4) ** 2 * cost, rel=0.15)
     assert np.abs(np.delete(found.reshape(-1), 4)).max() < 1e-6
+
+
+@KINDS
+def test_trying_finds_the_fisher_matrix_as_well(kind: str, cost: float) -> None:
+    x = np.zeros((1, 3, 2, 2), np.float32)
+    graph = trace(Weighted(kind).eval(), torch.from_numpy(x), name="weighted")
+    part = TorchEngine(graph, threads=1).part(graph.inputs, graph.outputs)
+    # What is changed is changed by a tenth of its size: of what is constant by 1, which here is beyond what is linear.
+    x[0, 0, 0, 0] = 0.01
+    samples = [{graph.inputs[0]: x}] * 24
+    metric = metric_of(graph)
+    tried = [probed_sensitivity(part, graph.inputs[0], samples, metric, seed=seed) for seed in range(30)]
+    found = np.mean(tried, axis=0)
+    assert found[1, 1] == pytest.approx(4 * (2 / 4) ** 2 * cost, rel=0.2)
+    assert np.abs(np.delete(found.reshape(-1), 4)).max() < 1e-3 * found[1, 1]
 
 
 def test_what_cannot_be_learnt() -> None:
@@ -104,8 +132,12 @@ def test_what_cannot_be_learnt() -> None:
         learn_transform([np.ones((1, 3, 4), np.float32)], step=1)
     with pytest.raises(InputError, match="not finite"):
         learn_transform([np.full((1, 3, 4), np.nan, np.float32)], step=1)
-    graph = trace(Weighted(probabilities=False).eval(), torch.zeros(1, 3, 2, 2), name="weighted")
+    graph = trace(Weighted("scores").eval(), torch.zeros(1, 3, 2, 2), name="weighted")
+    engine, draw = TorchEngine(graph, threads=1), draw_of(graph)
     with pytest.raises(InputError, match="there are none"):
-        channel_sensitivity(TorchEngine(graph, threads=1), graph.inputs[0], [])
+        channel_sensitivity(engine, graph.inputs[0], [], draw)
+    with pytest.raises(InputError, match="there are none"):
+        part = engine.part(graph.inputs, graph.outputs)
+        probed_sensitivity(part, graph.inputs[0], [], metric_of(graph))
     with pytest.raises(TensorError):
-        channel_sensitivity(TorchEngine(graph, threads=1), "nothing", [np.zeros((1, 3, 2, 2), np.float32)])
+        channel_sensitivity(engine, "nothing", [np.zeros((1, 3, 2, 2), np.float32)], draw)

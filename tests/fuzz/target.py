@@ -9,17 +9,21 @@ from __future__ import annotations
 import math
 
 from dnn_surgery import codecs
+from dnn_surgery.codecs.transform import Transform
 from dnn_surgery.errors import SurgeryError
 from dnn_surgery.protocol import methods
 from dnn_surgery.protocol.dataplane import WireTensor
 from dnn_surgery.protocol.messages import decode_reply, decode_request
 from dnn_surgery.protocol.wire import PROBE_PAYLOAD_FIELD, split
+from tests.codecs.transforms import example_parameters
 
 # What the graph says that an encoded tensor is: small, so that an input of a few bytes may be right.
 SHAPE, PICTURE = (1, 4, 6, 5), (1, 8, 8, 3)
+LEARNT = Transform(example_parameters(SHAPE[1:]))
+codecs.register(LEARNT)
 CODECS = (
     *("raw", "fp16", "zstd", "fp16+zstd", "int8", "int3", "int4c", "int5+zstd", "int8c+zstd", "int3c+zstd"),
-    *("png", "jpeg90", "webp90"),
+    *("png", "jpeg90", "webp90", LEARNT.id, "webp-lossless", "jpeg90-444"),
 )
 REQUEST, REPLY, OTHERS, CODEC = range(4)
 

@@ -8,9 +8,9 @@ from copy import copy
 from dnn_surgery import codecs
 from dnn_surgery.calibration.agreement import Agreement, check_accuracy, disagreeing_allowed
 from dnn_surgery.calibration.answers import Answer, Outputs, answer_of, top1
+from dnn_surgery.calibration.remembered_cuts import BUDGET_BYTES, RememberedCuts
 from dnn_surgery.errors import InputError
 from dnn_surgery.execution.engine import Array, Engine
-from dnn_surgery.execution.split import Head, Tail
 from dnn_surgery.planning.plan import Plan
 
 __all__ = ["FrameVerifier", "top1", "travel"]
@@ -30,6 +30,7 @@ class FrameVerifier:
         frames: inputs by name, arrays.
         accuracy: what is to be proved; None looks at every frame.
         answer: what is compared; what the graph says of its outputs by default.
+        budget_bytes: of tensors of each cut that are kept for the next plan of the same cut.
         progress: called with (frames done, frames in all) while the unsplit model runs.
 
     Raises:
@@ -44,6 +45,7 @@ class FrameVerifier:
         *,
         accuracy: float | None = None,
         answer: Answer | None = None,
+        budget_bytes: int = BUDGET_BYTES,
         progress: Progress | None = None,
     ) -> None:
         if not frames:
@@ -53,6 +55,7 @@ class FrameVerifier:
         if accuracy is not None:
             check_accuracy(accuracy)
         self.accuracy = accuracy
+        self.cuts = RememberedCuts(engine, frames, budget_bytes=budget_bytes)
         whole = engine.part(engine.graph.inputs, engine.graph.outputs)
         self.expected = []
         for done, frame in enumerate(frames, start=1):
@@ -72,12 +75,12 @@ class FrameVerifier:
 
     def verify(self, edge: Sequence[str], ways: Mapping[str, str]) -> Agreement:
         """The same for a partition and the codec of each tensor it sends; tensors that are not named travel raw."""
-        head, tail = Head(self.engine, edge), Tail(self.engine, edge)
+        cut = self.cuts.of(edge)
 
         def outputs_of(index: int) -> Outputs:
-            made = head(self.frames[index])
-            received = {name: travel(ways.get(name, "raw"), made[name]) for name in head.tensors.sent}
-            return tail({**made, **received})
+            made = cut.made(index)
+            received = {name: travel(ways.get(name, "raw"), made[name]) for name in cut.head.tensors.sent}
+            return cut.tail({**made, **received})
 
         return self.judge(outputs_of)
 
