@@ -1,0 +1,81 @@
+"""Which regimes are run for real: of each kind the one that wins most, and one on the same device that loses most."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dnn_surgery.evaluation.regimes import Found, Regime, Way
+
+# A frame that takes longer is not waited for.
+_MOST_S = 4.0
+# What edges, server and link may keep busy of this machine; beyond it they would measure each other.
+_BUSY_SHARE = 0.85
+
+KINDS: Mapping[str, Callable[[Regime], bool]] = {
+    "throughput": lambda one: one.objective == "throughput" and not one.private and one.cameras == 1,
+    "several cameras": lambda one: one.objective == "throughput" and not one.private and one.cameras > 1,
+    "picture kept here, throughput": lambda one: one.objective == "throughput" and one.private and one.cameras == 1,
+    "latency": lambda one: one.objective == "latency" and not one.private,
+    "picture kept here, latency": lambda one: one.objective == "latency" and one.private,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A regime to run, what it is an example of, the alternatives to run there, and those that are only predicted."""
+
+    kind: str
+    found: Found
+    rivals: tuple[Way, ...]
+    unrun: tuple[Way, ...]
+
+
+def choose(found: Sequence[Found], ways: Mapping[str, Sequence[Way]], *, each: int = 1) -> list[Chosen]:
+    """Of each kind the `each` that win most, of different networks, then as many that lose most on the same devices.
+
+    What wins must do so by itself, alternating between staying and uploading counted as an alternative as well.
+    """
+    runnable = [one for one in found if can_run(one)]
+    chosen: list[Chosen] = []
+    for kind, belongs in KINDS.items():
+        of_kind = [one for one in runnable if belongs(one.regime)]
+        for best in _of_different_cases(sorted(of_kind, key=lambda one: -one.strict_margin), each):
+            chosen.append(_chosen(kind, best, ways))
+            known = [one.found for one in chosen]
+            same = [one for one in of_kind if one.regime.slowdown == best.regime.slowdown and one not in known]
+            # The same network first: what turns a winner into a loser is then the link alone.
+            worst = min(same, key=lambda one: (one.case != best.case, one.margin), default=None)
+            if worst is not None:
+                chosen.append(_chosen(kind, worst, ways))
+    return chosen
+
+
+def can_run(found: Found) -> bool:
+    """Whether this machine can play it: no loaded server, no frame that takes very long, cores for all devices."""
+    regime = found.regime
+    if regime.cloud_load != 1 or found.alternative.kind == "h264" or max(found.split_s, found.alternative_s) > _MOST_S:
+        return False
+    edge_s, _, cloud_s = regime.stages(found.split)
+    return (regime.cameras * edge_s + cloud_s) / found.split_s <= _BUSY_SHARE * (os.cpu_count() or 1)
+
+
+def _of_different_cases(found: Sequence[Found], count: int) -> list[Found]:
+    first: dict[str, Found] = {}
+    for one in found:
+        first.setdefault(one.case, one)
+    return list(first.values())[:count]
+
+
+def _chosen(kind: str, found: Found, ways: Mapping[str, Sequence[Way]]) -> Chosen:
+    """With every kind of alternative that is allowed there, each in its best form.
+
+    `run` sends no H.264, and nobody waits for frames that take very long.
+    """
+    best: dict[str, Way] = {}
+    for way in sorted(ways[found.case], key=found.regime.cost_s):
+        if way.kind != "split" and found.regime.allows(way):
+            best.setdefault(way.kind, way)
+    run = [way for way in best.values() if way.kind != "h264" and found.regime.cost_s(way) <= _MOST_S]
+    return Chosen(kind, found, tuple(run), tuple(way for way in best.values() if way not in run))
