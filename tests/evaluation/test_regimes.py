@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def test_each_cut_sends_less_than_the_one_before() -> None:
         sum(graph.tensors[name].size_bytes for name in graph.boundary(graph.edge_layers(cut))) for cut in cuts(graph)
     ]
     assert len(sizes) >= 5
-    assert all(later < 0.8 * earlier for earlier, later in zip(sizes, sizes[1:], strict=False))
+    assert all(later < 0.8 * earlier for earlier, later in itertools.pairwise(sizes))
 
 
 def test_answers_are_compared_by_the_guards_rules() -> None:
@@ -132,7 +133,7 @@ def live(prepared: Prepared) -> Live:
     ways = prepared.ways
     found = look("lite0-exact", ways, Regime("throughput", 18.88e6, 2.0, rtt_s=0.01))
     best = {way.kind: way for way in sorted(ways, key=found.regime.cost_s, reverse=True)}
-    with LiveRuns(prepared, lambda _: None) as runs:
+    with LiveRuns(prepared, prepared.profile.parent, lambda _: None) as runs:
         return runs.run(found, [best["edge"], best["upload"]], [best["float32"]])
 
 

@@ -3,8 +3,8 @@
 Each network is profiled here on real frames, codecs included, and every way to send a frame passes the same guard:
 what is proved on the frames or loses nothing is admitted, be it a picture or a tensor. Then thousands of regimes are
 looked at: bandwidth, round trip, slow-down of an emulated device, load of the server, cameras on one uplink, pictures
-that may leave or not. Those in which the best split wins most, and as many in which it loses on the same device, are
-run with real processes over a shaped link. Profiles and codecs are kept in -o and used again.
+that may leave or not. Those in which the best split wins most, and as many in which it loses, are run with real
+processes over a shaped link. All that is measured is kept in -o and used again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         ways = {one.case.name: one.ways for one in prepared}
         found = [one for case, some in ways.items() for one in search(case, some, list(grid()))]
         chosen = choose(found, ways, each=arguments.live)
-        lives = _run_live(prepared, chosen, status.update)
+        lives = _run_live(prepared, chosen, folder, status.update)
         written = [*write_regimes(folder, ways, found, lives), _draw(folder, found, lives)]
     if arguments.json:
         print(json.dumps(regimes_record(found, lives), indent=1))
@@ -99,7 +99,7 @@ def _folder(name: str) -> Path:
 
 
 def _run_live(
-    prepared: Sequence[Prepared], chosen: Sequence[Chosen], report: Callable[[str], None]
+    prepared: Sequence[Prepared], chosen: Sequence[Chosen], folder: Path, report: Callable[[str], None]
 ) -> list[tuple[str, Live]]:
     """In the order in which they were chosen; one server a network."""
     from dnn_surgery.evaluation.regimes_live import LiveRuns
@@ -109,7 +109,7 @@ def _run_live(
         mine = [(place, this) for place, this in enumerate(chosen) if this.found.case == one.case.name]
         if not mine:
             continue
-        with LiveRuns(one, report) as runs:
+        with LiveRuns(one, folder, report) as runs:
             for place, this in mine:
                 seen[place] = this.kind, runs.run(this.found, this.rivals, this.unrun)
     return [seen[place] for place in sorted(seen)]

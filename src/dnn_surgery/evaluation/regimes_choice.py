@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from dnn_surgery.evaluation.regimes import Found, Regime, Way
 
-# A frame that takes longer is not waited for.
-_MOST_S = 4.0
+# Seconds a frame: of those looked for, so that many are measured; and of further alternatives, else not run.
+_MOST_S = 1.0
+_RIVAL_MOST_S = 4.0
+_RUN = ("edge", "upload")
 # What edges, server and link may keep busy of this machine; beyond it they would measure each other.
-_BUSY_SHARE = 0.85
+_BUSY_SHARE = 0.95
+# How much slower emulated devices are: the paper's Raspberry Pi is 12 times slower than its cloud.
+_SLOWDOWNS = (4.0, 16.0)
 
 KINDS: Mapping[str, Callable[[Regime], bool]] = {
     "throughput": lambda one: one.objective == "throughput" and not one.private and one.cameras == 1,
@@ -33,7 +37,7 @@ class Chosen:
 
 
 def choose(found: Sequence[Found], ways: Mapping[str, Sequence[Way]], *, each: int = 1) -> list[Chosen]:
-    """Of each kind the `each` that win most, of different networks, then as many that lose most on the same devices.
+    """Of each kind the `each` that win most, of different cases, each followed by one that loses most.
 
     What wins must do so by itself, alternating between staying and uploading counted as an alternative as well.
     """
@@ -43,22 +47,38 @@ def choose(found: Sequence[Found], ways: Mapping[str, Sequence[Way]], *, each: i
         of_kind = [one for one in runnable if belongs(one.regime)]
         for best in _of_different_cases(sorted(of_kind, key=lambda one: -one.strict_margin), each):
             chosen.append(_chosen(kind, best, ways))
-            known = [one.found for one in chosen]
-            same = [one for one in of_kind if one.regime.slowdown == best.regime.slowdown and one not in known]
-            # The same network first: what turns a winner into a loser is then the link alone.
-            worst = min(same, key=lambda one: (one.case != best.case, one.margin), default=None)
+            worst = _loser(best, of_kind, [one.found for one in chosen])
             if worst is not None:
                 chosen.append(_chosen(kind, worst, ways))
     return chosen
 
 
 def can_run(found: Found) -> bool:
-    """Whether this machine can play it: no loaded server, no frame that takes very long, cores for all devices."""
+    """Whether this machine can play it: no loaded server, no frame that takes very long, processors for all."""
     regime = found.regime
-    if regime.cloud_load != 1 or found.alternative.kind == "h264" or max(found.split_s, found.alternative_s) > _MOST_S:
+    if (
+        regime.cloud_load != 1
+        or not _SLOWDOWNS[0] <= regime.slowdown <= _SLOWDOWNS[1]
+        or found.alternative.kind not in _RUN
+    ):
+        return False
+    if max(found.split_s, found.alternative_s) > _MOST_S:
         return False
     edge_s, _, cloud_s = regime.stages(found.split)
     return (regime.cameras * edge_s + cloud_s) / found.split_s <= _BUSY_SHARE * (os.cpu_count() or 1)
+
+
+def _loser(best: Found, of_kind: Sequence[Found], known: Sequence[Found]) -> Found | None:
+    """Where a picture may leave, one that loses to it, since that is what people would do; else to staying.
+
+    On the same device where there is one.
+    """
+
+    def farther(one: Found) -> tuple[bool, bool, float]:
+        uploads = one.alternative.kind == "upload"
+        return one.regime.private == uploads, one.regime.slowdown != best.regime.slowdown, one.margin
+
+    return min((one for one in of_kind if one.margin < 1 and one not in known), key=farther, default=None)
 
 
 def _of_different_cases(found: Sequence[Found], count: int) -> list[Found]:
@@ -71,11 +91,11 @@ def _of_different_cases(found: Sequence[Found], count: int) -> list[Found]:
 def _chosen(kind: str, found: Found, ways: Mapping[str, Sequence[Way]]) -> Chosen:
     """With every kind of alternative that is allowed there, each in its best form.
 
-    `run` sends no H.264, and nobody waits for frames that take very long.
+    `run` sends neither H.264 nor uncompressed floats, and nobody waits for frames that take very long.
     """
     best: dict[str, Way] = {}
     for way in sorted(ways[found.case], key=found.regime.cost_s):
         if way.kind != "split" and found.regime.allows(way):
             best.setdefault(way.kind, way)
-    run = [way for way in best.values() if way.kind != "h264" and found.regime.cost_s(way) <= _MOST_S]
+    run = [way for way in best.values() if way.kind in _RUN and found.regime.cost_s(way) <= _RIVAL_MOST_S]
     return Chosen(kind, found, tuple(run), tuple(way for way in best.values() if way not in run))

@@ -6,24 +6,22 @@ one link; what sends nothing shares nothing, so edge-only is run by one of them 
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import IO, Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dnn_surgery.calibration.answers import same_boxes
 from dnn_surgery.errors import UnreachableError
+from dnn_surgery.evaluation.camera_process import Camera, running, wait_for
 from dnn_surgery.evaluation.cloud_process import CloudProcess
 from dnn_surgery.evaluation.regimes import Found, Regime, Way
 from dnn_surgery.evaluation.regimes_ways import Prepared
@@ -35,11 +33,9 @@ Report = Callable[[str], None]
 
 # Frames that fill the pipeline and build its parts, of each camera; then so many seconds and frames are measured.
 _WARMUP = 4
-_SECONDS = 12.0
+_SECONDS = 8.0
 _FRAMES = 12
 _MOST_SECONDS = 45.0
-# Loading a network, reading the frames to calibrate with, connecting.
-_START_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,76 +71,79 @@ class Live:
         return min(self.seen[1:], key=lambda one: one.measured_s)
 
 
-@dataclass
-class _Camera:
-    """A `run` process and the lines that it has printed, with the seconds at which they came."""
-
-    process: subprocess.Popen[str]
-    log: IO[str]
-    times_s: list[float] = field(default_factory=list)
-    records: list[dict[str, Any]] = field(default_factory=list)
-    ended: bool = False
-
-    def read(self) -> None:
-        for line in self.process.stdout or ():
-            self.times_s.append(time.perf_counter())
-            self.records.append(json.loads(line))
-        self.ended = True
-
-    def words(self) -> str:
-        """The last that it said on stderr."""
-        self.log.seek(0)
-        return " ".join(self.log.read().split()[-40:])
-
-
 class LiveRuns:
-    """Runs regimes of one case against one server; a context manager that holds the server.
+    """Runs regimes of one case against one server; a context manager that holds the server. What was
+    measured is kept in `folder`.
 
     Raises:
         UnreachableError: the server, or a device, does not come up; its own words are part of the error.
     """
 
-    def __init__(self, prepared: Prepared, report: Report) -> None:
+    def __init__(self, prepared: Prepared, folder: Path, report: Report) -> None:
         self.prepared, self._report = prepared, report
         self._expected: dict[str, Answer] | None = None
+        self._stack = ExitStack()
+        self._address: str | None = None
+        self._kept = folder / "live"
+        self._digest = hashlib.sha256(prepared.profile.read_bytes()).hexdigest()
         options = ["--profile", str(prepared.profile)]
         for path in prepared.codecs:
             options += ["--codec", str(path)]
         self._cloud = CloudProcess(prepared.model, options=options)
 
     def __enter__(self) -> LiveRuns:
-        self._cloud.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._cloud.__exit__(*error)
+        self._stack.close()
 
     def run(self, found: Found, rivals: Sequence[Way], unrun: Sequence[Way] = ()) -> Live:
         """The regime's split, then each rival."""
-        if self._expected is None:
-            self._report(f"{self.prepared.case.name}: answers of the unsplit network")
-            self._expected = {record["frame"]: record for record in self._whole()}
         return Live(found, tuple(self._seen(found.regime, way) for way in (found.split, *rivals)), tuple(unrun))
 
-    def _whole(self) -> list[dict[str, Any]]:
-        with self._cameras(["--local"], 1) as cameras:
-            cameras[0].process.wait()
-            _wait(lambda: cameras[0].ended)
-            return cameras[0].records
-
     def _seen(self, regime: Regime, way: Way) -> Seen:
+        """From the folder, else measured and kept there: a run that is stopped goes on where it was."""
+        said = json.dumps([self.prepared.case.name, asdict(way), asdict(regime), self._digest], sort_keys=True)
+        path = self._kept / f"{hashlib.sha256(said.encode()).hexdigest()[:24]}.json"
+        if path.exists():
+            return Seen(way, **json.loads(path.read_text(encoding="utf-8")))
+        seen = self._measured(regime, way)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            json.dumps({key: getattr(seen, key) for key in Seen.__slots__ if key != "way"}), encoding="utf-8"
+        )
+        return seen
+
+    def _cloud_address(self) -> str:
+        """Of the server, which is started when it is first needed."""
+        if self._address is None:
+            self._address = self._stack.enter_context(self._cloud).address
+        return self._address
+
+    def _expect(self) -> Mapping[str, Answer]:
+        """The unsplit network's answers, as `run --local` prints them."""
+        if self._expected is None:
+            self._report(f"{self.prepared.case.name}: answers of the unsplit network")
+            with self._cameras(["--local"], 1) as (camera,):
+                camera.process.wait()
+                wait_for(lambda: camera.ended)
+                self._expected = {record["frame"]: record for record in camera.records}
+        return self._expected
+
+    def _measured(self, regime: Regime, way: Way) -> Seen:
+        expected = self._expect()
         self._report(f"{self.prepared.case.name}: {way.title} at {regime.bandwidth_bps / 1e6:g} Mbit/s")
         flags = ["--emulate-slowdown", f"{regime.slowdown:g}"]
         if regime.objective == "latency":
             flags += ["--in-flight", "1"]
         if way.kind == "edge":
             with self._cameras([*flags, "--local"], 1) as cameras:
-                return self._measure(regime, way, cameras)
+                return self._measure(regime, way, cameras, expected)
         delay_s = regime.rtt_s / 2
-        with ShapedLink(self._cloud.address, up_bps=regime.bandwidth_bps, delay_s=delay_s) as link:
+        with ShapedLink(self._cloud_address(), up_bps=regime.bandwidth_bps, delay_s=delay_s) as link:
             flags += self._sending(regime, way, link.address)
             with self._cameras(flags, regime.cameras) as cameras:
-                return self._measure(regime, way, cameras)
+                return self._measure(regime, way, cameras, expected)
 
     def _sending(self, regime: Regime, way: Way, address: str) -> list[str]:
         share_bps = regime.bandwidth_bps / regime.cameras
@@ -152,13 +151,13 @@ class LiveRuns:
         flags += ["--rtt", f"{regime.rtt_s}s", "--objective", regime.objective, "--deadline", "60s"]
         flags += ["--profile", str(self.prepared.profile)]
         accuracy = self.prepared.case.accuracy
-        if accuracy is not None and way.kind != "float32":
-            flags += ["--accuracy", f"{accuracy:g}", "--calibration", str(self.prepared.judge)]
+        if accuracy is not None:
+            flags += ["--accuracy", f"{accuracy:g}", "--calibration", str(self.prepared.footage.judge)]
         return flags
 
     @contextmanager
-    def _cameras(self, flags: Sequence[str], count: int) -> Iterator[list[_Camera]]:
-        model, judge = self.prepared.model, str(self.prepared.judge)
+    def _cameras(self, flags: Sequence[str], count: int) -> Iterator[list[Camera]]:
+        model, play = self.prepared.model, str(self.prepared.footage.play)
         command = [
             sys.executable,
             "-m",
@@ -166,7 +165,7 @@ class LiveRuns:
             "run",
             model,
             "--source",
-            judge,
+            play,
             "--threads",
             "1",
             "--json",
@@ -175,11 +174,11 @@ class LiveRuns:
         for path in self.prepared.codecs:
             command += ["--codec", str(path)]
         with ExitStack() as stack:
-            yield [stack.enter_context(_running(command)) for _ in range(count)]
+            yield [stack.enter_context(running(command)) for _ in range(count)]
 
-    def _measure(self, regime: Regime, way: Way, cameras: Sequence[_Camera]) -> Seen:
+    def _measure(self, regime: Regime, way: Way, cameras: Sequence[Camera], expected: Mapping[str, Answer]) -> Seen:
         """From when every camera is warm to when one has no frames left, or enough were seen."""
-        _wait(lambda: all(len(one.records) > _WARMUP or one.ended for one in cameras), cameras)
+        wait_for(lambda: all(one.has_answered(_WARMUP) for one in cameras))
         begin_s = time.perf_counter()
         first = [len(one.records) - 1 for one in cameras]
 
@@ -192,7 +191,7 @@ class LiveRuns:
                 or (seconds > _SECONDS and least >= _FRAMES)
             )
 
-        _wait(enough)
+        wait_for(enough)
         last = [len(one.records) - 1 for one in cameras]
         kept = [one.records[a + 1 : b + 1] for one, a, b in zip(cameras, first, last, strict=True)]
         records = [record for some in kept for record in some]
@@ -210,52 +209,9 @@ class LiveRuns:
             measured_s=measured_s,
             sent_bytes=statistics.fmean(record["sent_bytes"] for record in records),
             frames=len(records),
-            agreeing=sum(same_answer((self._expected or {})[record["frame"]], record) for record in records),
+            agreeing=sum(same_answer(expected[record["frame"]], record) for record in records),
             by_edge=sum(record["finished_by"] != wanted for record in records),
         )
-
-
-@contextmanager
-def _running(command: Sequence[str]) -> Iterator[_Camera]:
-    """A `run` process while the context is open; then a signal ends it, and its answers are waited for."""
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
-        camera = _Camera(process, log)
-        reader = threading.Thread(target=camera.read, daemon=True)
-        reader.start()
-        try:
-            yield camera
-        finally:
-            # The second one does not wait for the frames under way, which nobody looks at.
-            for wait_s in (2.0, 10.0):
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(wait_s)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-            else:
-                process.kill()
-                process.wait()
-            reader.join()
-
-
-def _wait(done: Callable[[], bool], cameras: Sequence[_Camera] = ()) -> None:
-    """Looks twenty times a second; a camera that ends before it was warm is an error.
-
-    Raises:
-        UnreachableError: a camera failed, or nothing happened for long.
-    """
-    until_s = time.perf_counter() + _START_SECONDS
-    while not done():
-        if time.perf_counter() > until_s:
-            raise UnreachableError(f"no frames were answered within {_START_SECONDS:g} s")
-        time.sleep(0.05)
-    for one in cameras:
-        if one.ended and len(one.records) <= _WARMUP:
-            raise UnreachableError(f"a device ended early: {one.words()}")
 
 
 def same_answer(expected: Answer, found: Answer) -> bool:

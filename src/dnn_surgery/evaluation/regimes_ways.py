@@ -6,26 +6,24 @@ the real `run` of the live experiment, finds it there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dnn_surgery import codecs
-from dnn_surgery.calibration.answers import Outputs
 from dnn_surgery.calibration.calibration import Calibration, Frame, with_cut
 from dnn_surgery.calibration.candidates import boundary_tensors, candidates, with_measured
 from dnn_surgery.calibration.envelope import Envelope, guarded_frontier
 from dnn_surgery.calibration.guard import Verified, Verifier, same_way
 from dnn_surgery.calibration.transform_learning import file_name, learn, worth_learning
-from dnn_surgery.calibration.verifier import FrameVerifier
 from dnn_surgery.codecs.transform import Transform
 from dnn_surgery.codecs.transform_file import TransformParameters
 from dnn_surgery.edge.sources import fit, open_source
 from dnn_surgery.errors import ProfileError
-from dnn_surgery.evaluation.film_stream import FACTORS, Stream, send
 from dnn_surgery.evaluation.pictures import picture_of
 from dnn_surgery.evaluation.regimes import BANDWIDTHS_BPS, SLOWDOWNS, Kind, Way
-from dnn_surgery.evaluation.regimes_cases import Case, model_file, write_frames
+from dnn_surgery.evaluation.regimes_cases import Case, Footage, model_file, write_frames
+from dnn_surgery.evaluation.regimes_streams import stream_ways
 from dnn_surgery.execution.engine import Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.split import cut_name
@@ -51,15 +49,15 @@ _MOST_VERIFICATIONS = 24
 
 @dataclass(frozen=True)
 class Prepared:
-    """A case, measured: `model`, `profile` and `codecs` are what ``serve`` and ``run`` are given, `judge` is the folder
-    of frames. `tried` are the verdicts of the guard: plans that lose something, with their agreement."""
+    """A case, measured: `model`, `profile` and `codecs` are what ``serve`` and ``run`` are given, `footage` are the
+    frames. `tried` are the verdicts of the guard: plans that lose something, with their agreement."""
 
     case: Case
     model: str
     graph: ModelGraph
     profile: Path
     codecs: tuple[Path, ...]
-    judge: Path
+    footage: Footage
     ways: tuple[Way, ...]
     tried: tuple[Verified, ...]
 
@@ -75,14 +73,18 @@ def prepare(case: Case, folder: Path, *, frames: int, report: Report) -> Prepare
     model = model_file(case, folder)
     graph = load_model(model)
     engine = make_engine(graph, device="cpu", threads=1)
-    learn_from, judge = write_frames(case, folder, frames)
-    calibration = Calibration(_read(judge, graph), case.accuracy, report=lambda text: report(f"{case.name}: {text}"))
-    files = _learnt(case, engine, _read(learn_from, graph), folder / "codecs", report)
+    footage = write_frames(case, folder, frames)
+    judged = _read(footage.judge, graph)
+    calibration = Calibration(judged, case.accuracy, report=lambda text: report(f"{case.name}: {text}"))
+    files = _learnt(case, engine, _read(footage.learn, graph), folder / "codecs", report)
     path = folder / f"{case.name}.profile.json"
     measured = _profile(case, engine, calibration, path, report)
     problem = calibration.problem(measured, measured)
     ways, tried = _ways(case, engine, problem, calibration, report)
-    return Prepared(case, model, graph, path, files, judge, tuple(ways), tuple(tried))
+    if case.films and case.accuracy is not None:
+        report(f"{case.name}: proving H.264")
+        ways += stream_ways(engine, calibration, folder / f"{case.name}.h264.json", ways[0].edge_s)
+    return Prepared(case, model, graph, path, files, footage, tuple(ways), tuple(tried))
 
 
 def cuts(graph: ModelGraph) -> tuple[str, ...]:
@@ -174,36 +176,12 @@ def _ways(
         ways.append(_way("float32", reader, floats))
     tried: list[Verified] = []
     places: list[tuple[Kind, str]] = [("upload", graph.producer[graph.inputs[0]].name)]
-    if case.films and calibration.accuracy is not None:
-        ways += _streams(case, engine, calibration, whole.edge_s, report)
     for kind, cut in (*places, *(("split", cut) for cut in cuts(graph))):
         report(f"{case.name}: proving {cut_name(graph, graph.edge_layers(cut))} on {len(calibration.held_out)} frames")
         admitted, verified = _admitted(graph, problem, cut, calibration, verifier)
         ways += [_way(kind, cut, plan, proved) for plan, proved in admitted]
         tried += verified
     return ways, tried
-
-
-def _streams(case: Case, engine: Engine, calibration: Calibration, whole_s: float, report: Report) -> Iterator[Way]:
-    """H.264 of the frames in their order, as a camera sends them, at the poorest quality that the guard admits."""
-    graph, accuracy = engine.graph, calibration.accuracy
-    (tensor,) = graph.inputs
-    frames = calibration.held_out
-    verifier = FrameVerifier(engine, frames, accuracy=accuracy)
-    part = engine.part(graph.inputs, graph.outputs)
-    for factor in sorted(FACTORS, reverse=True):
-        report(f"{case.name}: proving H.264 at a rate factor of {factor}")
-        stream = send([frame[tensor] for frame in frames], factor)
-
-        def outputs_of(index: int, stream: Stream = stream) -> Outputs:
-            return part({tensor: stream.frames[index]})
-
-        agreement = verifier.judge(outputs_of)
-        if accuracy is not None and agreement.bound >= accuracy:
-            name = f"h264 crf {factor}"
-            cloud_s = whole_s + stream.decode_s
-            yield Way("h264", "", ((tensor, name),), stream.encode_s, stream.size_bytes, cloud_s, agreement.bound)
-            return
 
 
 def _float_input(graph: ModelGraph) -> str | None:
