@@ -57,13 +57,11 @@ def _live(axes: Axes, lives: Sequence[tuple[str, Live]]) -> None:
         colour = _WINS if live.margin >= 1 else _LOSES
         axes.barh(place, np.log(live.margin), color=colour, height=0.55)
         axes.plot(np.log(live.found.margin), place, marker="D", markersize=6, color="#222222", linestyle="none")
-        side = "left" if live.margin >= 1 else "right"
-        text = (
-            f" {live.margin:.2f}x "
-            if live.margin >= 1
-            else f" {1 / live.margin:.2f}x for {live.best_alternative.way.title} "
-        )
-        axes.annotate(text, (np.log(live.margin), place), ha=side, va="center", fontsize=8)
+        # Beside the axis, on the side that bar and diamond leave free.
+        won = live.margin >= 1
+        by, predicted = (live.margin, live.found.margin) if won else (1 / live.margin, 1 / live.found.margin)
+        text = f"{'' if won else live.best_alternative.way.title + ': '}{by:.2f}x live, {predicted:.2f}x predicted"
+        axes.annotate(f"  {text}  ", (0, place), ha="right" if won else "left", va="center", fontsize=8)
     axes.set_yticks(
         range(len(ordered)),
         [f"{kind}: {live.found.case}\n{regime_text(live.found.regime)}" for kind, live in ordered],
