@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from dnn_surgery.evaluation.regimes import Found, Regime, Way
 
-# Seconds a frame: of those looked for, so that many are measured; and of further alternatives, else not run.
+# Seconds a frame, so that many frames are measured.
 _MOST_S = 1.0
-_RIVAL_MOST_S = 4.0
+# Alternatives that are so many times worse than the best one are not run.
+_HOPELESS = 4.0
 _RUN = ("edge", "upload")
 # What edges, server and link may keep busy of this machine; beyond it they would measure each other.
 _BUSY_SHARE = 0.95
@@ -91,11 +92,12 @@ def _of_different_cases(found: Sequence[Found], count: int) -> list[Found]:
 def _chosen(kind: str, found: Found, ways: Mapping[str, Sequence[Way]]) -> Chosen:
     """With every kind of alternative that is allowed there, each in its best form.
 
-    `run` sends neither H.264 nor uncompressed floats, and nobody waits for frames that take very long.
+    `run` sends neither H.264 nor uncompressed floats, and what is hopeless is not run.
     """
     best: dict[str, Way] = {}
     for way in sorted(ways[found.case], key=found.regime.cost_s):
         if way.kind != "split" and found.regime.allows(way):
             best.setdefault(way.kind, way)
-    run = [way for way in best.values() if way.kind in _RUN and found.regime.cost_s(way) <= _RIVAL_MOST_S]
+    most_s = _HOPELESS * found.alternative_s
+    run = [way for way in best.values() if way.kind in _RUN and found.regime.cost_s(way) <= most_s]
     return Chosen(kind, found, tuple(run), tuple(way for way in best.values() if way not in run))

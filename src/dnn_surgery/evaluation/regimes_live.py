@@ -33,7 +33,7 @@ Report = Callable[[str], None]
 
 # Frames that fill the pipeline and build its parts, of each camera; then so many seconds and frames are measured.
 _WARMUP = 4
-_SECONDS = 8.0
+_SECONDS = 7.0
 _FRAMES = 12
 _MOST_SECONDS = 45.0
 
