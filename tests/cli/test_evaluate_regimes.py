@@ -19,7 +19,7 @@ def test_the_cases_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--case", "lite0-film"), "no case 'lite0-film'; did you mean 'lite0-films'?"),
+        (("--case", "lite0-film"), "no case 'lite0-film'; did you mean 'lite0-films'"),
         (("--frames", "0"), "--frames must be at least 1"),
         (("-o", "taken"), "cannot write to taken"),
     ],
