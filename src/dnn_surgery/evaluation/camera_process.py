@@ -18,6 +18,8 @@ from dnn_surgery.errors import UnreachableError
 
 # Loading a network, reading the frames to calibrate with, connecting.
 _START_SECONDS = 180.0
+# A device that is stopped and let go runs so long at a time: far less than a frame takes.
+_SLICE_S = 0.002
 
 
 @dataclass
@@ -36,6 +38,10 @@ class Camera:
             self.times_s.append(time.perf_counter())
             self.records.append(json.loads(line))
         self.ended = True
+
+    def hold(self) -> None:
+        """Stops it where it is, until it is throttled or ended."""
+        self.process.send_signal(signal.SIGSTOP)
 
     def has_answered(self, more_than: int) -> bool:
         """Whether so many frames were answered.
@@ -63,6 +69,7 @@ def running(command: Sequence[str]) -> Iterator[Camera]:
         try:
             yield camera
         finally:
+            process.send_signal(signal.SIGCONT)
             # The second one does not wait for the frames under way, which nobody looks at.
             for wait_s in (2.0, 10.0):
                 process.send_signal(signal.SIGINT)
@@ -75,6 +82,29 @@ def running(command: Sequence[str]) -> Iterator[Camera]:
                 process.kill()
                 process.wait()
             reader.join()
+
+
+@contextmanager
+def throttled(camera: Camera, slowdown: float) -> Iterator[None]:
+    """Stops a device for all but `1 / slowdown` of the time while the context is open: many slow ones need few
+    processors, where doing all work several times over takes one for each."""
+    over = threading.Event()
+
+    def alternate() -> None:
+        while not over.is_set() and camera.process.poll() is None:
+            camera.process.send_signal(signal.SIGCONT)
+            time.sleep(_SLICE_S)
+            camera.process.send_signal(signal.SIGSTOP)
+            time.sleep((slowdown - 1) * _SLICE_S)
+
+    worker = threading.Thread(target=alternate, daemon=True)
+    worker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        worker.join()
+        camera.process.send_signal(signal.SIGCONT)
 
 
 def wait_for(done: Callable[[], bool]) -> None:

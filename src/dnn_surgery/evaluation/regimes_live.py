@@ -1,7 +1,8 @@
 """Runs chosen regimes for real: `serve`, a shaped link and one `run` for each camera, as processes, on real frames.
 
-The device is emulated: `run --emulate-slowdown` does its work so many times over. Cameras are devices of their own on
-one link; what sends nothing shares nothing, so edge-only is run by one of them alone.
+The device is emulated: `run --emulate-slowdown` does its work so many times over. Several cameras are devices of their
+own on one link, each stopped for so much of the time that it is as slow. What sends nothing shares nothing, so
+edge-only is run by one of them alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from dnn_surgery.calibration.answers import same_boxes
 from dnn_surgery.errors import UnreachableError
-from dnn_surgery.evaluation.camera_process import Camera, running, wait_for
+from dnn_surgery.evaluation.camera_process import Camera, running, throttled, wait_for
 from dnn_surgery.evaluation.cloud_process import CloudProcess
 from dnn_surgery.evaluation.regimes import Found, Regime, Way
 from dnn_surgery.evaluation.regimes_ways import Prepared
@@ -133,7 +134,7 @@ class LiveRuns:
     def _measured(self, regime: Regime, way: Way) -> Seen:
         expected = self._expect()
         self._report(f"{self.prepared.case.name}: {way.title} at {regime.bandwidth_bps / 1e6:g} Mbit/s")
-        flags = ["--emulate-slowdown", f"{regime.slowdown:g}"]
+        flags = [] if regime.cameras > 1 else ["--emulate-slowdown", f"{regime.slowdown:g}"]
         if regime.objective == "latency":
             flags += ["--in-flight", "1"]
         if way.kind == "edge":
@@ -178,7 +179,17 @@ class LiveRuns:
 
     def _measure(self, regime: Regime, way: Way, cameras: Sequence[Camera], expected: Mapping[str, Answer]) -> Seen:
         """From when every camera is warm to when one has no frames left, or enough were seen."""
-        wait_for(lambda: all(one.has_answered(_WARMUP) for one in cameras))
+        wait_for(lambda: sum(_is_warm(one, hold=len(cameras) > 1) for one in cameras) == len(cameras))
+        with ExitStack() as stack:
+            if regime.cameras > 1:
+                for one in cameras:
+                    stack.enter_context(throttled(one, regime.slowdown))
+                slow = [len(one.records) + _WARMUP for one in cameras]
+                wait_for(lambda: all(one.has_answered(least) for one, least in zip(cameras, slow, strict=True)))
+            return self._window(regime, way, cameras, expected)
+
+    def _window(self, regime: Regime, way: Way, cameras: Sequence[Camera], expected: Mapping[str, Answer]) -> Seen:
+        """What happens from now on."""
         begin_s = time.perf_counter()
         first = [len(one.records) - 1 for one in cameras]
 
@@ -212,6 +223,14 @@ class LiveRuns:
             agreeing=sum(same_answer(expected[record["frame"]], record) for record in records),
             by_edge=sum(record["finished_by"] != wanted for record in records),
         )
+
+
+def _is_warm(camera: Camera, *, hold: bool) -> bool:
+    """Held so that it does not use up its frames while others start."""
+    warm = camera.has_answered(_WARMUP)
+    if warm and hold:
+        camera.hold()
+    return warm
 
 
 def same_answer(expected: Answer, found: Answer) -> bool:
