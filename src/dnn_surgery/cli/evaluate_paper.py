@@ -12,6 +12,8 @@ from pathlib import Path
 
 from dnn_surgery.errors import InputError
 
+EXAMPLE = "dnn-surgery evaluate paper --edge-slowdown 8 -o build/paper"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `evaluate paper`."""
