@@ -97,7 +97,7 @@ class Found:
     """The best split and the best alternative of one network in one regime.
 
     `mixed_s` is what a device would take that alternates between edge-only and its best upload, each as often as keeps
-    all busy: no latency, infinite where there is nothing to alternate with. Nobody's product does so.
+    all busy: no latency, infinite where there is nothing to alternate with. `run` does not do so.
     """
 
     case: str
