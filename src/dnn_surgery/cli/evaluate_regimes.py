@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dnn_surgery.evaluation.regimes_live import Live
     from dnn_surgery.evaluation.regimes_ways import Prepared
 
+EXAMPLE = "dnn-surgery evaluate regimes --case lite0-films -o build/regimes"
+
 WIDTH = 170
 
 

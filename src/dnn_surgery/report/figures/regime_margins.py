@@ -67,7 +67,7 @@ def _live(axes: Axes, lives: Sequence[tuple[str, Live]]) -> None:
         [f"{kind}: {live.found.case}\n{regime_text(live.found.regime)}" for kind, live in ordered],
         fontsize=7,
     )
-    axes.set_ylim(len(ordered) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(ordered)) - 0.5, -0.5)
     axes.set_title("live (bars) beside predicted (diamonds)", fontsize=10)
     if lives:
         reach = 1.6 * max(abs(np.log([one.margin, one.found.margin])).max() for _, one in lives)
