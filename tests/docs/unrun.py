@@ -17,6 +17,7 @@ UNRUN: tuple[tuple[str, str], ...] = (
     (r"^dnn-surgery run .*--server-protocol oip", "needs a Triton; tests/test_export_docs.py runs the like of it"),
     (r"--learn |--codecs all|--codec codecs/", "minutes, hundreds of frames; tests/cli/test_accuracy.py runs it small"),
     (r"^dnn-surgery serve \S+=", "weights that do not come along; tests/cloud has servers of several models"),
+    (r"^dnn-surgery evaluate regimes", "many minutes; tests/evaluation/test_regimes.py runs one case of it"),
     (r"^dnn-surgery evaluate paper", "minutes; tests/evaluation/test_paper.py runs it on fewer networks"),
 )
 

@@ -1,7 +1,7 @@
 """Judge plans and policies: `traces` over recorded links, `paper` redoes the paper's figures and tables.
 
 `fleet` has many devices share a server. All say what they are: `traces` and `fleet` simulate, to the last digit the
-same each time; `paper` predicts from profiles.
+same each time; `paper` predicts from profiles; `regimes` predicts, then runs what it found.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dnn_surgery.cli.commands import add_command
 
 EXAMPLE = "dnn-surgery evaluate traces --trace my.csv --algorithm my_module:plan -o build/traces"
 
-EXPERIMENTS = ("traces", "fleet", "paper")
+EXPERIMENTS = ("traces", "fleet", "paper", "regimes")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

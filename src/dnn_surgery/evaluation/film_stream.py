@@ -9,7 +9,6 @@ import io
 import time
 from dataclasses import dataclass
 
-import av
 import numpy as np
 
 from dnn_surgery.execution.engine import Array
@@ -29,7 +28,13 @@ class Stream:
 
 
 def send(frames: list[Array], factor: int) -> Stream:
-    """Encodes as a camera does, without looking ahead, and decodes. Frames are uint8 [1, height, width, 3]."""
+    """Encodes as a camera does, without looking ahead, and decodes. Frames are uint8 [1, height, width, 3].
+
+    Raises:
+        SourceError: PyAV is not installed, or its FFmpeg has no encoder for H.264.
+    """
+    import av
+
     buffer = io.BytesIO()
     start_s = time.perf_counter()
     with av.open(buffer, "w", format="mpegts") as container:
