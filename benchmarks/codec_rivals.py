@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.codec_cases import Case
-from benchmarks.codec_streams import FACTORS, send
 from dnn_surgery import codecs
 from dnn_surgery.calibration.agreement import Agreement
 from dnn_surgery.calibration.answers import Outputs
@@ -15,6 +14,7 @@ from dnn_surgery.calibration.transform_learning import learn
 from dnn_surgery.calibration.verifier import travel
 from dnn_surgery.codecs.transform import Transform
 from dnn_surgery.evaluation.strategies import measure_codec
+from dnn_surgery.evaluation.video_stream import FACTORS, send
 from dnn_surgery.execution.engine import Array
 from dnn_surgery.execution.split import Tail
 from dnn_surgery.planning import CodecCost

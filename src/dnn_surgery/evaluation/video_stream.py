@@ -9,9 +9,9 @@ import io
 import time
 from dataclasses import dataclass
 
-import av
 import numpy as np
 
+from dnn_surgery.errors import SourceError
 from dnn_surgery.execution.engine import Array
 
 # Constant rate factors, from nearly lossless to poor.
@@ -29,7 +29,17 @@ class Stream:
 
 
 def send(frames: list[Array], factor: int) -> Stream:
-    """Encodes as a camera does, without looking ahead, and decodes. Frames are uint8 [1, height, width, 3]."""
+    """Encodes as a camera does, without looking ahead, and decodes. Frames are uint8 [1, height, width, 3].
+
+    Raises:
+        SourceError: PyAV is not installed, or has no encoder of H.264.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise SourceError("coding H.264 needs PyAV: pip install 'dnn-surgery[video]'") from error
+    if "h264" not in av.codecs_available:
+        raise SourceError("this PyAV cannot encode H.264")
     buffer = io.BytesIO()
     start_s = time.perf_counter()
     with av.open(buffer, "w", format="mpegts") as container:

@@ -1,0 +1,284 @@
+"""The paper's experiment live: real processes over a shaped link, beside the same frames in simulated time.
+
+    profile, cuts of all strategies -> each cut: head and tail measured -> simulated
+                                                                        -> `run` --link--> `serve`
+
+Every cut is run twice: frames one by one (latency), and offered 20 times a second with all stages busy (throughput).
+The simulation is given what the cut's head and tail took here before, between and after the two runs, so that what
+differs is the model and not the machine's mood.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dnn_surgery.calibration.calibrate import calibrate
+from dnn_surgery.calibration.cut_times import CutTimes, measure_cuts
+from dnn_surgery.edge.controller import Loads
+from dnn_surgery.errors import ModelError
+from dnn_surgery.evaluation.cloud_process import CloudProcess
+from dnn_surgery.evaluation.live_run import LiveRun, run_edge, write_frames
+from dnn_surgery.evaluation.paper import published
+from dnn_surgery.evaluation.paper.experiments import outcomes
+from dnn_surgery.evaluation.paper.setups import Basis, Setup, link_of
+from dnn_surgery.evaluation.pictures import picture_of
+from dnn_surgery.evaluation.policies import Fixed
+from dnn_surgery.evaluation.scenario import ConstantUplink, Scenario
+from dnn_surgery.evaluation.simulation import simulate
+from dnn_surgery.execution.engine import Engine
+from dnn_surgery.execution.engines import make_engine
+from dnn_surgery.model.graph import ModelGraph
+from dnn_surgery.model.reference import load_model
+from dnn_surgery.network.shaping import ShapedLink
+from dnn_surgery.planning import Link, Plan, Problem
+from dnn_surgery.profiling.measure import profile
+
+NETWORKS = ("resnet18", "vgg16")
+STRATEGIES = ("edge-only", "cloud-only", "neurosurgeon", "dads", "exact")
+WITHIN = 0.1
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One way of running a cut: seconds of the stages, of a frame from begin to answer, and frames a second."""
+
+    edge_s: float
+    transfer_s: float
+    cloud_s: float
+    latency_s: float
+    rate_hz: float
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCut:
+    """A cut of a network on a link, simulated and live.
+
+    `uses` are the strategies that choose it, with the rate at which they do. `alone`, `together`: how many frames were
+    measured one by one, and with all stages busy. `sent_bytes`: of the plan, and of the whole request.
+    """
+
+    network: str
+    link: str
+    cut: str
+    uses: tuple[tuple[str, float], ...]
+    simulated: Timing
+    live: Timing
+    alone: int
+    together: int
+    sent_bytes: tuple[float, float]
+
+    @property
+    def latency_ratio(self) -> float:
+        """Live over simulated."""
+        return self.live.latency_s / self.simulated.latency_s
+
+    @property
+    def rate_ratio(self) -> float:
+        """Live over simulated, frames a second."""
+        return self.live.rate_hz / self.simulated.rate_hz
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long one cut may be measured, about: `seconds` alone and as many together, within these numbers of frames."""
+
+    seconds: float = 12.0
+    alone: tuple[int, int] = (1, 10)
+    together: tuple[int, int] = (2, 40)
+
+    def counts(self, plan: Plan) -> tuple[int, int]:
+        """Frames to run one by one, and together."""
+        alone, together = self.seconds / plan.latency_s, self.seconds / plan.bottleneck_s
+        return _within(alone, self.alone), _within(together, self.together)
+
+
+def run_live(
+    networks: Sequence[str],
+    folder: Path,
+    report: Report,
+    *,
+    edge_slowdown: float,
+    links: Sequence[str] = tuple(published.UPLINK_MBPS),
+    effort: Effort = Effort(),
+) -> Iterator[LiveCut]:
+    """Runs every cut that a strategy chooses on one of the links, light or heavy; keeps profiles in `folder`.
+
+    Raises:
+        UnreachableError: a cloud does not come up. NetworkError: a run fails.
+        SourceError: the pictures are not installed.
+    """
+    for network in networks:
+        report(f"{network}: profiling")
+        graph = load_model(network)
+        engine = make_engine(graph, threads=1)
+        path = folder / f"{network}-live.json"
+        here = profile(graph, engine=engine)
+        here.save(path)
+        setup = Basis({network: here}, {}).measured(edge_slowdown)
+        frames = write_frames(picture_of(graph), folder / "frames", max(effort.alone[1], effort.together[1]))
+        with CloudProcess(network, options=["--profile", str(path)]) as cloud, ShapedLink(cloud.address) as link:
+            stand = _Stand(graph, engine, setup, path, frames, link, edge_slowdown, effort, report)
+            yield from _each_cut(stand, links)
+
+
+@dataclass(frozen=True)
+class _Stand:
+    """All that a cut is run with."""
+
+    graph: ModelGraph
+    engine: Engine
+    setup: Setup
+    profile: Path
+    frames: Path
+    link: ShapedLink
+    edge_slowdown: float
+    effort: Effort
+    report: Report
+
+    @property
+    def problem(self) -> Problem:
+        return self.setup.problems[self.graph.name]
+
+    def run(self, edge: Sequence[str], rate_bps: float, plan: Plan, *, frames: int, in_flight: int) -> LiveRun:
+        """`dnn-surgery run` over the link, with the cut forced and tensors sent as they are."""
+        options = {
+            "cut": cut_layer(self.graph, edge),
+            "profile": self.profile,
+            "emulate-slowdown": self.edge_slowdown,
+            "bandwidth": f"{rate_bps}bit/s",
+            "deadline": f"{30 + 10 * in_flight * plan.latency_s}s",
+            "frames": frames,
+            "in-flight": in_flight,
+            "rate": published.HEAVY_HZ,
+            "overload": "block",
+        }
+        flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+        return run_edge(self.graph.name, self.frames, server=self.link.address, options=["--raw", *flags])
+
+
+def chosen_cuts(setup: Setup, network: str, link: str) -> dict[tuple[str, ...], list[tuple[str, float, str, Plan]]]:
+    """The cuts that strategies choose on a link, each with strategy, rate, name and plan of those who do."""
+    found: dict[tuple[str, ...], list[tuple[str, float, str, Plan]]] = {}
+    for rate_hz in (published.LIGHT_HZ, published.HEAVY_HZ):
+        for one in outcomes(setup, network, link, link_of(link), rate_hz, strategies=STRATEGIES):
+            found.setdefault(one.plan.edge, []).append((one.strategy, rate_hz, one.cut, one.plan))
+    return found
+
+
+def _each_cut(stand: _Stand, links: Sequence[str]) -> Iterator[LiveCut]:
+    """Each cut of each link; what sends nothing is the same on every link, and run once."""
+    network, kept = stand.graph.name, None
+    for name in links:
+        for edge, uses in chosen_cuts(stand.setup, network, name).items():
+            _, _, title, plan = uses[0]
+            who = tuple((strategy, rate_hz) for strategy, rate_hz, _, _ in uses)
+            if not plan.sent and kept is not None:
+                simulated, live, counts, sent = kept
+            else:
+                alone, together = stand.effort.counts(plan)
+                stand.report(f"{network}, {name}: {title}: {alone} frames one by one, then {together}")
+                simulated, live, counts, sent = _run_cut(stand, name, edge, plan)
+                if not plan.sent:
+                    kept = simulated, live, counts, sent
+            yield LiveCut(network, name, title, who, simulated, live, *counts, sent)
+
+
+def _run_cut(
+    stand: _Stand, name: str, edge: tuple[str, ...], plan: Plan
+) -> tuple[Timing, Timing, tuple[int, int], tuple[float, float]]:
+    rate_bps = link_of(name).bandwidth_bps
+    alone, together = stand.effort.counts(plan)
+    in_flight = math.ceil(plan.latency_s / plan.bottleneck_s) + 2
+    stand.link.set_rate(up_bps=rate_bps)
+    times = [_measured(stand, edge)]
+    seen_one = stand.run(edge, rate_bps, plan, frames=alone, in_flight=1)
+    times.append(_measured(stand, edge))
+    seen_many = stand.run(edge, rate_bps, plan, frames=together, in_flight=in_flight)
+    times.append(_measured(stand, edge))
+    problem = calibrate(stand.problem, edge=[(median := _median(times))], cloud=[median])
+    model = simulated(problem, edge, rate_bps, stand.edge_slowdown, frames=together, in_flight=in_flight)
+    skip = _warm_up(alone)
+    edge_s, transfer_s, cloud_s, latency_s = (
+        seen_one.median(key, skip) for key in ("edge_s", "transfer_s", "cloud_s", "latency_s")
+    )
+    seen = Timing(edge_s, transfer_s, cloud_s, latency_s, _pace(seen_many.came_s))
+    return model, seen, (alone - skip, together), (model_bytes(problem, edge), seen_one.median("sent_bytes"))
+
+
+def simulated(
+    problem: Problem, edge: Sequence[str], rate_bps: float, edge_slowdown: float, *, frames: int, in_flight: int
+) -> Timing:
+    """What the simulation says of a cut: of one frame alone, and of `frames` offered as fast as they are taken."""
+    loads = Loads(edge_slowdown, 1.0)
+    plan = problem.cost(edge=edge, link=Link(rate_bps), edge_load=loads.edge)
+    scenario = Scenario(
+        problem,
+        ConstantUplink(rate_bps),
+        rtt_s=0.0,
+        rate_hz=published.HEAVY_HZ,
+        frames=frames,
+        deadline_s=1e6,
+        in_flight=in_flight,
+        overload="block",
+        loads=lambda _: loads,
+    )
+    (one,) = simulate(replace(scenario, frames=1), Fixed(plan)).frames
+    many = simulate(scenario, Fixed(plan)).frames
+    # A run counts a frame's time from when it is taken in, which is when the edge is free for it.
+    alone_s = one.done_s - one.begun_s
+    return Timing(plan.edge_s, plan.transfer_s, plan.cloud_s, alone_s, _pace([frame.done_s for frame in many]))
+
+
+def model_bytes(problem: Problem, edge: Sequence[str]) -> float:
+    """What a cut sends, as planned."""
+    return problem.cost(edge=edge, link=Link(1e6)).sent_bytes
+
+
+def _measured(stand: _Stand, edge: tuple[str, ...]) -> CutTimes:
+    (times,) = measure_cuts(stand.engine, [edge], repeats=3, warmup=1)
+    return times
+
+
+def _median(times: Sequence[CutTimes]) -> CutTimes:
+    head_s, tail_s = (statistics.median(getattr(one, key) for one in times) for key in ("head_s", "tail_s"))
+    return replace(times[0], head_s=head_s, tail_s=tail_s, sum_s=head_s + tail_s)
+
+
+def cut_layer(graph: ModelGraph, edge: Sequence[str]) -> str:
+    """The layer that `--cut` names this cut by.
+
+    Raises:
+        ModelError: it ends in several branches, so that no single layer does.
+    """
+    for name in reversed(edge):
+        if set(graph.edge_layers(name)) == set(edge):
+            return name
+    raise ModelError(
+        f"no single layer of {graph.name} stands for the cut after {edge[-1]}: it ends in several branches"
+    )
+
+
+def by_strategy(cuts: Sequence[LiveCut]) -> Mapping[tuple[str, str, float, str], LiveCut]:
+    """By network, link, rate and strategy."""
+    return {(cut.network, cut.link, rate_hz, strategy): cut for cut in cuts for strategy, rate_hz in cut.uses}
+
+
+def _pace(times_s: Sequence[float]) -> float:
+    """Frames a second between the end of the warm-up and the last answer."""
+    first = _warm_up(len(times_s))
+    return (len(times_s) - 1 - first) / (times_s[-1] - times_s[first])
+
+
+def _warm_up(frames: int) -> int:
+    """How many of so many frames do not count: the first ones, where there are others."""
+    return min(2, frames // 3)
+
+
+def _within(count: float, limits: tuple[int, int]) -> int:
+    return max(limits[0], min(limits[1], round(count)))
