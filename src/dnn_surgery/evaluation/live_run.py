@@ -96,6 +96,7 @@ def write_frames(picture: Picture, folder: Path, count: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{index:06}.bmp" for index in range(count)]
     for index, path in enumerate(paths):
+        path.unlink(missing_ok=True)  # of an earlier run, perhaps for another network
         if index < len(pictures):
             with Image.open(pictures[index].path) as image:
                 image.convert("RGB").resize(size).save(path)

@@ -41,27 +41,30 @@ def show_live(cuts: Sequence[LiveCut], traces: Sequence[OverTrace], console: Con
         table = Table(title="live over the shaped link, beside the simulation")
         for column in ("network", "link", "cut", "chosen by"):
             table.add_column(column)
-        for column in ("latency", "simulated", "ratio", "frames/s", "simulated", "ratio", "frames"):
+        for column in ("latency", "simulated", "ratio", "replayed", "frames/s", "simulated", "ratio", "replayed", "n"):
             table.add_column(column, justify="right")
         for cut in cuts:
             table.add_row(
                 *(cut.network, cut.link, cut.cut, _who(cut)),
                 *(format_duration(cut.live.latency_s), format_duration(cut.simulated.latency_s)),
-                _ratio(cut.latency_ratio),
-                *(f"{cut.live.rate_hz:.3g}", f"{cut.simulated.rate_hz:.3g}", _ratio(cut.rate_ratio)),
+                *map(_ratio, (cut.latency_ratio, cut.replayed_ratios[0])),
+                *(f"{cut.live.rate_hz:.3g}", f"{cut.simulated.rate_hz:.3g}"),
+                *map(_ratio, (cut.rate_ratio, cut.replayed_ratios[1])),
                 f"{cut.alone} + {cut.together}",
             )
         console.print(table)
         measured = _measured(cuts)
         for what, ratios in (
-            ("latency", [cut.latency_ratio for cut in measured]),
-            ("throughput", [cut.rate_ratio for cut in measured]),
+            ("latency, live over simulated", [cut.latency_ratio for cut in measured]),
+            ("throughput, live over simulated", [cut.rate_ratio for cut in measured]),
+            ("latency, live over replayed", [cut.replayed_ratios[0] for cut in measured]),
+            ("throughput, live over replayed", [cut.replayed_ratios[1] for cut in measured]),
         ):
             near = sum(_is_within(ratio) for ratio in ratios)
             worst = max(ratios, key=lambda ratio: abs(np.log(ratio)))
             console.print(
-                f"{what}: {near} of {len(ratios)} cuts within {WITHIN:.0%}, live over simulated "
-                f"{statistics.median(ratios):.3f} in the median, {worst:.3f} at the worst"
+                f"{what}: {near} of {len(ratios)} cuts within {WITHIN:.0%}, {statistics.median(ratios):.3f} in the "
+                f"median, {worst:.3f} at the worst"
             )
     for one in traces:
         console.print(
@@ -120,6 +123,10 @@ def _rows(cut: LiveCut) -> Iterator[dict[str, Any]]:
             "simulated_rate_hz": cut.simulated.rate_hz,
             "live_rate_hz": cut.live.rate_hz,
             "rate_ratio": cut.rate_ratio,
+            "replayed_latency_s": cut.replayed.latency_s,
+            "replayed_rate_hz": cut.replayed.rate_hz,
+            "latency_ratio_replayed": cut.replayed_ratios[0],
+            "rate_ratio_replayed": cut.replayed_ratios[1],
             **{f"simulated_{key}": getattr(cut.simulated, key) for key in ("edge_s", "transfer_s", "cloud_s")},
             **{f"live_{key}": getattr(cut.live, key) for key in ("edge_s", "transfer_s", "cloud_s")},
             "frames_alone": cut.alone,

@@ -4,8 +4,9 @@
                                                                         -> `run` --link--> `serve`
 
 Every cut is run twice: frames one by one (latency), and offered 20 times a second with all stages busy (throughput).
-The simulation is given what the cut's head and tail took here before, between and after the two runs, so that what
-differs is the model and not the machine's mood.
+The simulation is given what the cut's head and tail took here before, between and after the two runs (`simulated`); and
+once more what edge and cloud took in these very runs (`replayed`). Where the first differs and the second does not, the
+machine was another one meanwhile; where both do, the model of the pipeline is wrong.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class LiveCut:
-    """A cut of a network on a link, simulated and live.
+    """A cut of a network on a link, simulated, simulated with the stages' seconds as seen live, and live.
 
     `uses` are the strategies that choose it, with the rate at which they do. `alone`, `together`: how many frames were
     measured one by one, and with all stages busy. `sent_bytes`: of the plan, and of the whole request.
@@ -68,6 +69,7 @@ class LiveCut:
     cut: str
     uses: tuple[tuple[str, float], ...]
     simulated: Timing
+    replayed: Timing
     live: Timing
     alone: int
     together: int
@@ -83,12 +85,17 @@ class LiveCut:
         """Live over simulated, frames a second."""
         return self.live.rate_hz / self.simulated.rate_hz
 
+    @property
+    def replayed_ratios(self) -> tuple[float, float]:
+        """Live over replayed: latency, frames a second."""
+        return self.live.latency_s / self.replayed.latency_s, self.live.rate_hz / self.replayed.rate_hz
+
 
 @dataclass(frozen=True)
 class Effort:
     """How long one cut may be measured, about: `seconds` alone and as many together, within these numbers of frames."""
 
-    seconds: float = 12.0
+    seconds: float = 8.0
     alone: tuple[int, int] = (1, 10)
     together: tuple[int, int] = (2, 40)
 
@@ -173,42 +180,61 @@ def chosen_cuts(setup: Setup, network: str, link: str) -> dict[tuple[str, ...], 
 
 def _each_cut(stand: _Stand, links: Sequence[str]) -> Iterator[LiveCut]:
     """Each cut of each link; what sends nothing is the same on every link, and run once."""
-    network, kept = stand.graph.name, None
+    network = stand.graph.name
+    kept: LiveCut | None = None
     for name in links:
         for edge, uses in chosen_cuts(stand.setup, network, name).items():
             _, _, title, plan = uses[0]
             who = tuple((strategy, rate_hz) for strategy, rate_hz, _, _ in uses)
             if not plan.sent and kept is not None:
-                simulated, live, counts, sent = kept
-            else:
-                alone, together = stand.effort.counts(plan)
-                stand.report(f"{network}, {name}: {title}: {alone} frames one by one, then {together}")
-                simulated, live, counts, sent = _run_cut(stand, name, edge, plan)
-                if not plan.sent:
-                    kept = simulated, live, counts, sent
-            yield LiveCut(network, name, title, who, simulated, live, *counts, sent)
+                yield replace(kept, link=name, uses=who)
+                continue
+            alone, together = stand.effort.counts(plan)
+            stand.report(f"{network}, {name}: {title}: {alone} frames one by one, then {together}")
+            found = _run_cut(stand, name, edge, plan)
+            cut = LiveCut(network, name, title, who, *found)
+            kept = cut if not plan.sent else kept
+            yield cut
 
 
 def _run_cut(
     stand: _Stand, name: str, edge: tuple[str, ...], plan: Plan
-) -> tuple[Timing, Timing, tuple[int, int], tuple[float, float]]:
+) -> tuple[Timing, Timing, Timing, int, int, tuple[float, float]]:
+    """Simulated, replayed, live, how many frames, and bytes planned and sent."""
     rate_bps = link_of(name).bandwidth_bps
     alone, together = stand.effort.counts(plan)
     in_flight = math.ceil(plan.latency_s / plan.bottleneck_s) + 2
     stand.link.set_rate(up_bps=rate_bps)
-    times = [_measured(stand, edge)]
-    seen_one = stand.run(edge, rate_bps, plan, frames=alone, in_flight=1)
-    times.append(_measured(stand, edge))
-    seen_many = stand.run(edge, rate_bps, plan, frames=together, in_flight=in_flight)
-    times.append(_measured(stand, edge))
-    problem = calibrate(stand.problem, edge=[(median := _median(times))], cloud=[median])
-    model = simulated(problem, edge, rate_bps, stand.edge_slowdown, frames=together, in_flight=in_flight)
+    times = [_measured(stand, edge, plan)]
+    one = stand.run(edge, rate_bps, plan, frames=alone, in_flight=1)
+    times.append(_measured(stand, edge, plan))
+    many = stand.run(edge, rate_bps, plan, frames=together, in_flight=in_flight)
+    times.append(_measured(stand, edge, plan))
+
+    def simulation(cut: CutTimes) -> Timing:
+        problem = calibrate(stand.problem, edge=[cut], cloud=[cut])
+        return simulated(problem, edge, rate_bps, stand.edge_slowdown, frames=together, in_flight=in_flight)
+
+    replayed = [simulation(_as_seen(times[0], run, stand.edge_slowdown)) for run in (one, many)]
     skip = _warm_up(alone)
     edge_s, transfer_s, cloud_s, latency_s = (
-        seen_one.median(key, skip) for key in ("edge_s", "transfer_s", "cloud_s", "latency_s")
+        one.median(key, skip) for key in ("edge_s", "transfer_s", "cloud_s", "latency_s")
     )
-    seen = Timing(edge_s, transfer_s, cloud_s, latency_s, _pace(seen_many.came_s))
-    return model, seen, (alone - skip, together), (model_bytes(problem, edge), seen_one.median("sent_bytes"))
+    return (
+        simulation(_median(times)),
+        replace(replayed[0], rate_hz=replayed[1].rate_hz),
+        Timing(edge_s, transfer_s, cloud_s, latency_s, _pace(many.came_s)),
+        alone - skip,
+        together,
+        (stand.problem.cost(edge=edge, link=Link(rate_bps)).sent_bytes, one.median("sent_bytes")),
+    )
+
+
+def _as_seen(times: CutTimes, run: LiveRun, edge_slowdown: float) -> CutTimes:
+    """Head and tail as they took in a run."""
+    skip = _warm_up(len(run.frames))
+    head_s, tail_s = run.median("edge_s", skip) / edge_slowdown, run.median("compute_s", skip)
+    return replace(times, head_s=head_s, tail_s=tail_s, sum_s=head_s + tail_s)
 
 
 def simulated(
@@ -235,13 +261,10 @@ def simulated(
     return Timing(plan.edge_s, plan.transfer_s, plan.cloud_s, alone_s, _pace([frame.done_s for frame in many]))
 
 
-def model_bytes(problem: Problem, edge: Sequence[str]) -> float:
-    """What a cut sends, as planned."""
-    return problem.cost(edge=edge, link=Link(1e6)).sent_bytes
-
-
-def _measured(stand: _Stand, edge: tuple[str, ...]) -> CutTimes:
-    (times,) = measure_cuts(stand.engine, [edge], repeats=3, warmup=1)
+def _measured(stand: _Stand, edge: tuple[str, ...], plan: Plan) -> CutTimes:
+    """For a second or two: a shorter look would be of one mood of the machine."""
+    seconds = plan.edge_s / stand.edge_slowdown + plan.cloud_s
+    (times,) = measure_cuts(stand.engine, [edge], repeats=_within(1.5 / seconds, (3, 20)), warmup=1)
     return times
 
 

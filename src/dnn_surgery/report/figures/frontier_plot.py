@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from dnn_surgery.planning import Link
 from dnn_surgery.report.figures.canvas import LINK, clean, new_figure, short
@@ -34,6 +35,7 @@ def frontier_plot(options: Options, link: Link) -> Figure:
     axes.set_yscale("symlog", linthresh=smallest, linscale=0.4)
     axes.set(xlabel="edge, ms", ylabel="bytes up, kB")
     axes.margins(0.1)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     clean(axes)
     axes.set_title(
         f"{short(options.name, 44)}: the frontier, {len(options)} plans; ringed: best at this link", fontsize=11

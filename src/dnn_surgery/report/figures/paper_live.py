@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dnn_surgery.evaluation.paper.live import WITHIN, LiveCut
-from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, UPLOAD, clean, new_figure
+from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, UPLOAD, clean, new_figure, plain_log
 
 _LINKS = {"CAT1": UPLOAD, "3G": LINK, "4G": CLOUD, "WiFi": EDGE}
 _MARKERS = "osD^v"
@@ -32,6 +32,7 @@ def live_against_simulated(cuts: Sequence[LiveCut]) -> Figure:
         furthest = max(1.5 * WITHIN, *(abs(value - 1) * 1.15 for value in y))
         axes.set(xscale="log", xlabel=label, ylabel="live / simulated", ylim=(1 - furthest, 1 + furthest))
         axes.set_xlim(min(x) / 1.5, max(x) * 1.5)
+        plain_log(axes.xaxis)
         clean(axes)
     some = [cut.link for cut in cuts if cut.sent_bytes[0]]
     handles = [Line2D([], [], marker=mark, color=QUIET, linestyle="", label=name) for name, mark in networks.items()]
