@@ -18,6 +18,7 @@ UNRUN: tuple[tuple[str, str], ...] = (
     (r"--learn |--codecs all|--codec codecs/", "minutes, hundreds of frames; tests/cli/test_accuracy.py runs it small"),
     (r"^dnn-surgery serve \S+=", "weights that do not come along; tests/cloud has servers of several models"),
     (r"^dnn-surgery evaluate paper", "minutes; tests/evaluation/test_paper.py runs it on fewer networks"),
+    (r"^dnn-surgery evaluate traces --video", "hundreds of frames; tests/evaluation/test_video_uploads.py has fewer"),
 )
 
 # What is put in for a camera, of the machine or in the net (tests/edge/test_intake.py has a real RTSP server).
