@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dnn_surgery.planning import Link
-from dnn_surgery.report.figures.canvas import (
+from dnn_surgery.report.figures.canvas import (, headline
     CLOUD,
     EDGE,
     LINK,
@@ -61,7 +61,7 @@ def latency_by_bandwidth(options: Options, link: Link) -> Figure:
     _name_stretches(axes, options, rates, latency_ms)
     axes.legend(loc="upper right", fontsize=8, framealpha=0.9, edgecolor="none")
     axes.set_title(
-        f"{short(options.name, 44)}: latency of every cut, RTT {link.rtt_s * 1e3:.3g} ms", fontsize=11, pad=16
+        f"{headline(options.name)}: latency of every cut, RTT {link.rtt_s * 1e3:.3g} ms", fontsize=11, pad=16
     )
     return figure
 

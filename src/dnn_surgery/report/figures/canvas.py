@@ -87,3 +87,8 @@ def short(name: str, length: int = 22) -> str:
         return name
     half = (length - 1) // 2
     return f"{name[: length - 1 - half]}…{name[-half:]}"
+
+
+def headline(name: str) -> str:
+    """What a problem is called in a title: its name up to a colon, behind which the details stand."""
+    return short(name.split(":", maxsplit=1)[0], 44)

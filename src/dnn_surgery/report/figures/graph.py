@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from dnn_surgery.planning import Plan, Problem
 from dnn_surgery.planning.explain import kind_of, title_of
-from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, new_figure, short
+from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, headline, new_figure, short
 from dnn_surgery.report.layout import Arrow, Box, Drawing, draw
 from dnn_surgery.units import format_duration, format_size
 
@@ -38,7 +38,7 @@ def cut_graph(problem: Problem, plan: Plan) -> Figure:
     axes.axis("off")
     inputs = {layer.name for layer in problem.layers if not layer.inputs}
     title = title_of(plan, kind_of(plan, inputs))
-    axes.set_title(f"{short(problem.name, 44)}: {title}, latency {format_duration(plan.latency_s)}", fontsize=11)
+    axes.set_title(f"{headline(problem.name)}: {title}, latency {format_duration(plan.latency_s)}", fontsize=11)
     return figure
 
 

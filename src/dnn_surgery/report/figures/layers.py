@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dnn_surgery.planning import Problem, ProblemLayer
-from dnn_surgery.report.figures.canvas import (
+from dnn_surgery.report.figures.canvas import (, headline
     CLOUD,
     EDGE,
     LINK,
@@ -46,7 +46,7 @@ def layer_sizes(problem: Problem) -> Figure:
     line = axes.axhline(entered, color="#333333", linewidth=1, linestyle="--", label="the input, as it is sent")
     axes.set_yscale("log")
     axes.set_ylabel("output of the layer, kB")
-    axes.set_title(f"{short(problem.name, 44)}: what each layer would send", fontsize=11, pad=20)
+    axes.set_title(f"{headline(problem.name)}: what each layer would send", fontsize=11, pad=20)
     _name(axes, layers)
     plain_log(axes.yaxis)
     outline = [handle for handle in axes.get_legend_handles_labels()[0] if handle is not line]
@@ -66,7 +66,7 @@ def layer_times(problem: Problem) -> Figure:
     axes.bar([place - 0.2 for place in places], edge_ms, 0.4, color=EDGE, label=f"edge, {_total(edge_ms)} in all")
     axes.bar([place + 0.2 for place in places], cloud_ms, 0.4, color=CLOUD, label=f"cloud, {_total(cloud_ms)}")
     axes.set_ylabel("ms a frame")
-    axes.set_title(f"{short(problem.name, 44)}: how long each layer takes", fontsize=11, pad=20)
+    axes.set_title(f"{headline(problem.name)}: how long each layer takes", fontsize=11, pad=20)
     legend_above(axes)
     _name(axes, layers)
     return figure

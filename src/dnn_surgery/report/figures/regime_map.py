@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, mark_networks, new_figure, plain_log, short
+from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, headline, mark_networks, new_figure, plain_log, short
 from dnn_surgery.report.options import KINDS, Floats, Options
 from dnn_surgery.report.regimes import Regimes
 
@@ -58,7 +58,7 @@ def regime_map(options: Options, maps: list[Regimes], *, note: str) -> Figure:
         fontsize=9,
         frameon=False,
     )
-    title = f"{short(options.name, 44)}: what to do, and how many times better than the next best kind"
+    title = f"{headline(options.name)}: what to do, and how many times better than the next best kind"
     figure.suptitle(f"{title}\n{note}", fontsize=11)
     return figure
 

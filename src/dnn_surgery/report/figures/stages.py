@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from dnn_surgery.errors import InfeasibleError
 from dnn_surgery.planning import Link, Plan, Problem
-from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, clean, legend_above, new_figure, short
+from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, clean, headline, legend_above, new_figure, short
 from dnn_surgery.units import format_bandwidth, format_duration
 
 _MOST = 48
@@ -68,7 +68,7 @@ def stage_bars(problem: Problem, link: Link, best: Plan) -> Figure:
     axes.margins(x=0.01)
     legend_above(axes)
     here = f"{format_bandwidth(link.bandwidth_bps)}, RTT {format_duration(link.rtt_s)}"
-    text = f"{short(problem.name, 44)}: stages of every cut at {here}"
+    text = f"{headline(problem.name)}: stages of every cut at {here}"
     if left_out > 0:
         text += f" (the {_MOST} best of {_MOST + left_out})"
     axes.set_title(text, fontsize=11, pad=20)
