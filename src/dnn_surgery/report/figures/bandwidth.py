@@ -9,12 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dnn_surgery.planning import Link
-from dnn_surgery.report.figures.canvas import (, headline
+from dnn_surgery.report.figures.canvas import (
     CLOUD,
     EDGE,
     LINK,
     QUIET,
     clean,
+    headline,
     mark_networks,
     new_figure,
     plain_log,

@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dnn_surgery.planning import Problem, ProblemLayer
-from dnn_surgery.report.figures.canvas import (, headline
+from dnn_surgery.report.figures.canvas import (
     CLOUD,
     EDGE,
     LINK,
     QUIET,
     clean,
+    headline,
     legend_above,
     new_figure,
     plain_log,
