@@ -23,6 +23,11 @@ class Figure:
     spread: float | None = None
 
     @property
+    def text(self) -> str:
+        """The figure with its unit, as people write it."""
+        return f"{self.value:.4g} {self.unit}"
+
+    @property
     def goal(self) -> str:
         """The goal as people write it."""
         if self.at_most is not None:

@@ -13,6 +13,8 @@ from dnn_surgery.errors import InputError
 if TYPE_CHECKING:
     from dnn_surgery.planning import Problem
 
+EXAMPLE = "dnn-surgery evaluate fleet --devices 200 --workers 4 -o build/fleet"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `evaluate fleet`."""

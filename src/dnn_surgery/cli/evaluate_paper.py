@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NETWORKS = ("nin", "tiny_yolov2", "vgg16", "alexnet", "resnet18")
 
+EXAMPLE = "dnn-surgery evaluate paper --edge-slowdown 8 -o build/paper"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `evaluate paper`."""

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dnn_surgery.cli.problem_arguments import read_text
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Of the networks that ship, the one whose answers mean something.
 WITH_WEIGHTS = "efficientnet_lite0"
+
+EXAMPLE = "dnn-surgery evaluate traces --trace my.csv --algorithm my_module:plan -o build/traces"
 
 WIDTH = 120
 TRACE_FOLDERS = ("traces", "shared/traces", "../shared/traces")
@@ -176,14 +179,7 @@ def problems(given: list[str] | None, *, private: bool) -> Iterator[Problem]:
             (item.name, item.read_text(encoding="utf-8")) for item in folder.iterdir() if item.name[-5:] == ".json"
         ]
     else:
-        texts = [(name, _read(name)) for name in given]
+        texts = [(name, read_text(name)) for name in given]
     for name, text in sorted(texts):
         problem = Problem.from_json(text, where=name)
         yield keep_inputs(problem) if private else problem
-
-
-def _read(name: str) -> str:
-    try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {name}: {error}") from error

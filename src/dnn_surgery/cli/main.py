@@ -1,7 +1,7 @@
 """The command `dnn-surgery`: one file a command, one place for errors and exit codes.
 
-A command's module has a docstring (its help; the first line is the summary), `EXAMPLE`, `add_arguments(parser)` and
-`run(arguments) -> int`. It imports what it needs inside `run`, so that `--help` and `plan` never wait for an engine.
+A command's module is as commands.py says, and imports what it needs inside `run`, so that `--help` and `plan` never
+wait for an engine.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
+from dnn_surgery.cli.commands import add_command
 from dnn_surgery.errors import SurgeryError
 
 COMMANDS: tuple[str, ...] = ("demo", "run", "serve", "plan", "profile", "export", "report", "link", "evaluate")
@@ -57,15 +58,5 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dnn-surgery {version('dnn-surgery')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = importlib.import_module(f"dnn_surgery.cli.{name}")
-        text = module.__doc__ or ""
-        command = subparsers.add_parser(
-            name,
-            help=text.splitlines()[0],
-            description=text,
-            epilog=f"example:\n  {module.EXAMPLE}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        add_command(subparsers, name, importlib.import_module(f"dnn_surgery.cli.{name}"))
     return parser

@@ -198,13 +198,18 @@ def _stretches(title: str, stretches: list[tuple[str, Stretch, bool]], inputs: s
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0), title=title, title_justify="left")
     for place, (span, stretch, now) in list(enumerate(stretches))[first : first + _ROWS]:
         plan = stretch.plan
-        what = stretch.reason if plan is None else title_of(plan, kind_of(plan, inputs))
+        what = stretch.reason if plan is None else title_of(plan, kind_of(plan, inputs)) + _coded(plan)
         mark = "◀ here" if now else f"… {first} more" if place == first and first else ""
         left = len(stretches) - first - _ROWS
         if place == first + _ROWS - 1 and left > 0:
             mark = f"… {left} more"
         table.add_row(span, Text(what or ""), mark, style="bold" if now else None)
     return table
+
+
+def _coded(plan: Plan) -> str:
+    """By which codecs: what tells two stretches apart in which the same tensor is sent."""
+    return "".join(f", {codec}" for codec in dict.fromkeys(sent.codec for sent in plan.sent) if codec != "raw")
 
 
 def _band(stretch: Stretch) -> str:

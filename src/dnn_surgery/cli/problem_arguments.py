@@ -44,7 +44,7 @@ def load_problem(arguments: argparse.Namespace) -> Problem:
     if arguments.edge or arguments.cloud:
         raise InputError(f"give either {arguments.model} or profiles (--edge, --cloud), not both")
     if arguments.model == "-" or Path(arguments.model).suffix == ".json":
-        text = _read(arguments.model)
+        text = read_text(arguments.model)
         if _schema(text).startswith("dnn-surgery/profile/"):
             profile = _parse_profile(text, arguments.model)
             return Problem.from_profiles(profile, profile, slowdown)
@@ -72,7 +72,8 @@ def _parse_profile(text: str, where: str) -> Profile:
     return Profile.from_json(text, where=where)
 
 
-def _read(name: str) -> str:
+def read_text(name: str) -> str:
+    """A text file, or standard input for ``-``; `ProblemError` where it cannot be read."""
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except OSError as error:
