@@ -15,7 +15,7 @@ from rich.console import Console
 from dnn_surgery.cli.main import main
 from dnn_surgery.errors import ModelError, NetworkError
 from dnn_surgery.evaluation.live_run import run_edge, write_frames
-from dnn_surgery.evaluation.paper import live, published
+from dnn_surgery.evaluation.paper import live, live_timing, published
 from dnn_surgery.evaluation.paper.live_trace import OverTrace, run_over_trace
 from dnn_surgery.evaluation.paper.setups import Basis, Setup, link_of
 from dnn_surgery.model.graph import Picture
@@ -33,12 +33,12 @@ def setup() -> Setup:
     return Basis({NETWORK: Profile.load(DATA / f"{NETWORK}.json")}, {}).measured(8.0)
 
 
-def timing(factor: float) -> live.Timing:
-    return live.Timing(0.1 * factor, 0.2 * factor, 0.05 * factor, 0.35 * factor, 5 / factor)
+def timing(factor: float) -> live_timing.Timing:
+    return live_timing.Timing(0.1 * factor, 0.2 * factor, 0.05 * factor, 0.35 * factor, 5 / factor)
 
 
-def cut(**changes: object) -> live.LiveCut:
-    made = live.LiveCut(
+def cut(**changes: object) -> live_timing.LiveCut:
+    made = live_timing.LiveCut(
         network=NETWORK,
         link="WiFi",
         cut="split after conv1",
@@ -84,7 +84,9 @@ def test_the_simulation_is_the_plan_where_nothing_waits(setup: Setup, link: str)
     """Alone a frame takes the plan's latency; with all stages busy frames come out one bottleneck apart."""
     for edge, uses in live.chosen_cuts(setup, NETWORK, link).items():
         plan = uses[0][3]
-        found = live.simulated(setup.problems[NETWORK], edge, link_of(link).bandwidth_bps, 8.0, frames=30, in_flight=8)
+        found = live_timing.simulated(
+            setup.problems[NETWORK], edge, link_of(link).bandwidth_bps, 8.0, frames=30, in_flight=8
+        )
         assert found.latency_s == pytest.approx(plan.latency_s)
         assert found.rate_hz == pytest.approx(min(plan.throughput_hz, published.HEAVY_HZ))
 

@@ -77,14 +77,14 @@ def _predict(edge_slowdown: float, profiles: Path, folder: Path, console: Consol
 
 
 def _live(arguments: argparse.Namespace, folder: Path, console: Console) -> None:
-    from dnn_surgery.evaluation.paper import live, live_trace
+    from dnn_surgery.evaluation.paper import live, live_timing, live_trace
     from dnn_surgery.report.paper_live import show_live, write_live
 
     def report(text: str) -> None:
         print(f"dnn-surgery: {text}", file=sys.stderr, flush=True)
 
     slowdown = arguments.edge_slowdown
-    cuts: list[live.LiveCut] = []
+    cuts: list[live_timing.LiveCut] = []
     traces: list[live_trace.OverTrace] = []
     if arguments.live is not None:
         cuts += live.run_live(arguments.live or live.NETWORKS, folder, report, edge_slowdown=slowdown)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dnn_surgery.errors import InputError
-from dnn_surgery.evaluation.paper.live import WITHIN, LiveCut
+from dnn_surgery.evaluation.paper.live_timing import WITHIN, LiveCut
 from dnn_surgery.evaluation.paper.live_trace import OverTrace
 from dnn_surgery.evaluation.paper.published import HEAVY_HZ
 from dnn_surgery.units import format_duration

@@ -12,24 +12,20 @@ machine was another one meanwhile; where both do, the model of the pipeline is w
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dnn_surgery.calibration.calibrate import calibrate
 from dnn_surgery.calibration.cut_times import CutTimes, measure_cuts
-from dnn_surgery.edge.controller import Loads
 from dnn_surgery.errors import ModelError
 from dnn_surgery.evaluation.cloud_process import CloudProcess
 from dnn_surgery.evaluation.live_run import LiveRun, run_edge, write_frames
 from dnn_surgery.evaluation.paper import published
 from dnn_surgery.evaluation.paper.experiments import outcomes
+from dnn_surgery.evaluation.paper.live_timing import LiveCut, Timing, as_seen, median_of, pace, simulated, warm_up
 from dnn_surgery.evaluation.paper.setups import Basis, Setup, link_of
 from dnn_surgery.evaluation.pictures import picture_of
-from dnn_surgery.evaluation.policies import Fixed
-from dnn_surgery.evaluation.scenario import ConstantUplink, Scenario
-from dnn_surgery.evaluation.simulation import simulate
 from dnn_surgery.execution.engine import Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.model.graph import ModelGraph
@@ -40,55 +36,8 @@ from dnn_surgery.profiling.measure import profile
 
 NETWORKS = ("resnet18", "vgg16")
 STRATEGIES = ("edge-only", "cloud-only", "neurosurgeon", "dads", "exact")
-WITHIN = 0.1
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """One way of running a cut: seconds of the stages, of a frame from begin to answer, and frames a second."""
-
-    edge_s: float
-    transfer_s: float
-    cloud_s: float
-    latency_s: float
-    rate_hz: float
-
-
-@dataclass(frozen=True, slots=True)
-class LiveCut:
-    """A cut of a network on a link, simulated, simulated with the stages' seconds as seen live, and live.
-
-    `uses` are the strategies that choose it, with the rate at which they do. `alone`, `together`: how many frames were
-    measured one by one, and with all stages busy. `sent_bytes`: of the plan, and of the whole request.
-    """
-
-    network: str
-    link: str
-    cut: str
-    uses: tuple[tuple[str, float], ...]
-    simulated: Timing
-    replayed: Timing
-    live: Timing
-    alone: int
-    together: int
-    sent_bytes: tuple[float, float]
-
-    @property
-    def latency_ratio(self) -> float:
-        """Live over simulated."""
-        return self.live.latency_s / self.simulated.latency_s
-
-    @property
-    def rate_ratio(self) -> float:
-        """Live over simulated, frames a second."""
-        return self.live.rate_hz / self.simulated.rate_hz
-
-    @property
-    def replayed_ratios(self) -> tuple[float, float]:
-        """Live over replayed: latency, frames a second."""
-        return self.live.latency_s / self.replayed.latency_s, self.live.rate_hz / self.replayed.rate_hz
 
 
 @dataclass(frozen=True)
@@ -215,50 +164,19 @@ def _run_cut(
         problem = calibrate(stand.problem, edge=[cut], cloud=[cut])
         return simulated(problem, edge, rate_bps, stand.edge_slowdown, frames=together, in_flight=in_flight)
 
-    replayed = [simulation(_as_seen(times[0], run, stand.edge_slowdown)) for run in (one, many)]
-    skip = _warm_up(alone)
+    replayed = [simulation(as_seen(times[0], run, stand.edge_slowdown)) for run in (one, many)]
+    skip = warm_up(alone)
     edge_s, transfer_s, cloud_s, latency_s = (
         one.median(key, skip) for key in ("edge_s", "transfer_s", "cloud_s", "latency_s")
     )
     return (
-        simulation(_median(times)),
+        simulation(median_of(times)),
         replace(replayed[0], rate_hz=replayed[1].rate_hz),
-        Timing(edge_s, transfer_s, cloud_s, latency_s, _pace(many.came_s)),
+        Timing(edge_s, transfer_s, cloud_s, latency_s, pace(many.came_s)),
         alone - skip,
         together,
         (stand.problem.cost(edge=edge, link=Link(rate_bps)).sent_bytes, one.median("sent_bytes")),
     )
-
-
-def _as_seen(times: CutTimes, run: LiveRun, edge_slowdown: float) -> CutTimes:
-    """Head and tail as they took in a run."""
-    skip = _warm_up(len(run.frames))
-    head_s, tail_s = run.median("edge_s", skip) / edge_slowdown, run.median("compute_s", skip)
-    return replace(times, head_s=head_s, tail_s=tail_s, sum_s=head_s + tail_s)
-
-
-def simulated(
-    problem: Problem, edge: Sequence[str], rate_bps: float, edge_slowdown: float, *, frames: int, in_flight: int
-) -> Timing:
-    """What the simulation says of a cut: of one frame alone, and of `frames` offered as fast as they are taken."""
-    loads = Loads(edge_slowdown, 1.0)
-    plan = problem.cost(edge=edge, link=Link(rate_bps), edge_load=loads.edge)
-    scenario = Scenario(
-        problem,
-        ConstantUplink(rate_bps),
-        rtt_s=0.0,
-        rate_hz=published.HEAVY_HZ,
-        frames=frames,
-        deadline_s=1e6,
-        in_flight=in_flight,
-        overload="block",
-        loads=lambda _: loads,
-    )
-    (one,) = simulate(replace(scenario, frames=1), Fixed(plan)).frames
-    many = simulate(scenario, Fixed(plan)).frames
-    # A run counts a frame's time from when it is taken in, which is when the edge is free for it.
-    alone_s = one.done_s - one.begun_s
-    return Timing(plan.edge_s, plan.transfer_s, plan.cloud_s, alone_s, _pace([frame.done_s for frame in many]))
 
 
 def _measured(stand: _Stand, edge: tuple[str, ...], plan: Plan) -> CutTimes:
@@ -266,11 +184,6 @@ def _measured(stand: _Stand, edge: tuple[str, ...], plan: Plan) -> CutTimes:
     seconds = plan.edge_s / stand.edge_slowdown + plan.cloud_s
     (times,) = measure_cuts(stand.engine, [edge], repeats=_within(1.5 / seconds, (3, 20)), warmup=1)
     return times
-
-
-def _median(times: Sequence[CutTimes]) -> CutTimes:
-    head_s, tail_s = (statistics.median(getattr(one, key) for one in times) for key in ("head_s", "tail_s"))
-    return replace(times[0], head_s=head_s, tail_s=tail_s, sum_s=head_s + tail_s)
 
 
 def cut_layer(graph: ModelGraph, edge: Sequence[str]) -> str:
@@ -285,22 +198,6 @@ def cut_layer(graph: ModelGraph, edge: Sequence[str]) -> str:
     raise ModelError(
         f"no single layer of {graph.name} stands for the cut after {edge[-1]}: it ends in several branches"
     )
-
-
-def by_strategy(cuts: Sequence[LiveCut]) -> Mapping[tuple[str, str, float, str], LiveCut]:
-    """By network, link, rate and strategy."""
-    return {(cut.network, cut.link, rate_hz, strategy): cut for cut in cuts for strategy, rate_hz in cut.uses}
-
-
-def _pace(times_s: Sequence[float]) -> float:
-    """Frames a second between the end of the warm-up and the last answer."""
-    first = _warm_up(len(times_s))
-    return (len(times_s) - 1 - first) / (times_s[-1] - times_s[first])
-
-
-def _warm_up(frames: int) -> int:
-    """How many of so many frames do not count: the first ones, where there are others."""
-    return min(2, frames // 3)
 
 
 def _within(count: float, limits: tuple[int, int]) -> int:

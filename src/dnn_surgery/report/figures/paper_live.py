@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dnn_surgery.evaluation.paper.live import WITHIN, LiveCut
+from dnn_surgery.evaluation.paper.live_timing import WITHIN, LiveCut
 from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, UPLOAD, clean, new_figure, plain_log
 
 _LINKS = {"CAT1": UPLOAD, "3G": LINK, "4G": CLOUD, "WiFi": EDGE}
