@@ -135,7 +135,7 @@ def _rows(cut: LiveCut) -> Iterator[dict[str, Any]]:
 
 
 def _trace_row(one: OverTrace) -> dict[str, Any]:
-    row: dict[str, Any] = {"network": one.network, "trace": one.trace, "policy": one.policy}
+    row: dict[str, Any] = {"network": one.network, "trace": one.trace, "policy": one.policy, "first_s": one.first_s}
     for name, seconds in (("live", one.live_s), ("simulated", one.simulated_s)):
         row |= {
             f"{name}_frames": len(seconds),

@@ -18,12 +18,14 @@ from dnn_surgery.calibration.calibrate import calibrated
 from dnn_surgery.calibration.cut_times import measure_cuts
 from dnn_surgery.calibration.cuts import candidate_cuts
 from dnn_surgery.edge.controller import Controller
+from dnn_surgery.edge.health import Health
+from dnn_surgery.errors import DeadlineError
 from dnn_surgery.evaluation.cloud_process import CloudProcess
 from dnn_surgery.evaluation.live_run import Record, run_edge, write_frames
 from dnn_surgery.evaluation.pictures import picture_of
 from dnn_surgery.evaluation.policies import Fixed, Online
 from dnn_surgery.evaluation.regret import Experiment
-from dnn_surgery.evaluation.scenario import Frame, Policy, Scenario
+from dnn_surgery.evaluation.scenario import Choice, Frame, Policy, Scenario, Status
 from dnn_surgery.evaluation.simulation import simulate
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.split import cut_name
@@ -31,7 +33,7 @@ from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.reference import load_model
 from dnn_surgery.network.shaping import ShapedLink
 from dnn_surgery.network.traces import read_trace
-from dnn_surgery.planning import Link, Problem
+from dnn_surgery.planning import Link, Plan, Problem
 from dnn_surgery.profiling.measure import profile
 
 RTT_S = 0.04
@@ -44,7 +46,8 @@ Report = Callable[[str], None]
 class OverTrace:
     """Latencies over a trace in seconds, from begin to answer, and how many frames took which cut.
 
-    The simulated ones are of all of :data:`SEEDS` draws of the controller's reluctance, one after the other.
+    `first_s` is where in the trace the first frame was taken. The simulated latencies are of all of :data:`SEEDS` draws
+    of the controller's reluctance, one after the other.
     """
 
     network: str
@@ -54,11 +57,54 @@ class OverTrace:
     simulated_s: tuple[float, ...]
     live_cuts: Mapping[str, int]
     simulated_cuts: Mapping[str, float]
+    first_s: float = 0.0
 
     @property
     def mean_ratio(self) -> float:
         """Mean latency, live over simulated."""
         return float(np.mean(self.live_s) / np.mean(self.simulated_s))
+
+
+class Careful:
+    """A policy with the device's :class:`Health`: after a late reply frames stay here until the server is tried again.
+
+    The run time keeps to this whoever decides; a ping at the end of the wait is taken as answered.
+    """
+
+    def __init__(self, policy: Policy, stay: Plan) -> None:
+        self._policy, self._stay, self._health = policy, Choice(stay), Health()
+
+    def choose(self, status: Status) -> Choice:
+        """The policy's choice, or to stay."""
+        if self._health.until_ping_s(status.now_s) <= 0:
+            self._health.pinged(True, status.now_s)
+        return self._stay if self._health.lost else self._policy.choose(status)
+
+    def failed(self, now_s: float, *, size_bytes: float, seconds: float) -> None:
+        """No reply in time."""
+        self._health.failed(DeadlineError("no reply in time"), now_s)
+        self._policy.failed(now_s, size_bytes=size_bytes, seconds=seconds)
+
+    def transfer(self, size_bytes: float, seconds: float, now_s: float, *, idle_s: float) -> None:
+        """A reply, or a probe's."""
+        self._health.worked()
+        self._policy.transfer(size_bytes, seconds, now_s, idle_s=idle_s)
+
+    def probe_bytes(self, now_s: float) -> int:
+        """As the policy says."""
+        return self._policy.probe_bytes(now_s)
+
+    def is_puzzled(self) -> bool:
+        """As the policy says."""
+        return self._policy.is_puzzled()
+
+    def ping(self, seconds: float, now_s: float) -> None:
+        """To the policy."""
+        self._policy.ping(seconds, now_s)
+
+    def wants_ping(self, now_s: float) -> bool:
+        """As the policy wishes."""
+        return self._policy.wants_ping(now_s)
 
 
 def run_over_trace(
@@ -112,13 +158,17 @@ def run_over_trace(
             tuple(frame.done_s - frame.begun_s for frame in played),
             Counter(str(record["cut"]) for record in run.frames),
             _shares(graph, played, len(run.frames)),
+            began[0],
         )
 
 
 def _policy(experiment: Experiment, name: str, picture: str, seed: int) -> Policy:
+    everything = [layer.name for layer in experiment.problem.layers]
+    stay = experiment.problem.cost(edge=everything, link=Link(1e6))
     if name == "upload":
-        return Fixed(experiment.problem.cost(edge=[picture], link=Link(1e6)))
-    return Online(Controller(experiment.frontier, deadline_s=experiment.deadline_s, rng=random.Random(seed)))
+        return Careful(Fixed(experiment.problem.cost(edge=[picture], link=Link(1e6))), stay)
+    controller = Controller(experiment.frontier, deadline_s=experiment.deadline_s, rng=random.Random(seed))
+    return Careful(Online(controller), stay)
 
 
 def _simulated(scenario: Scenario, first_s: float, make: Callable[[], Policy]) -> tuple[Frame, ...]:
