@@ -19,8 +19,8 @@ from dnn_surgery.calibration.agreement import Agreement
 from dnn_surgery.calibration.answers import Outputs
 from dnn_surgery.calibration.transform_learning import Learnt, learn
 from dnn_surgery.codecs.transform import Transform
-from dnn_surgery.evaluation.film_stream import FACTORS, Stream, send
 from dnn_surgery.evaluation.strategies import measure_codec
+from dnn_surgery.evaluation.video_stream import FACTORS, Stream, send
 from dnn_surgery.execution.engine import Array
 from dnn_surgery.planning import CodecCost
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dnn_surgery.cli.main import main
+from dnn_surgery.model.reference import load_model
 from tests.cli.serving import Serving, confidences, save_pictures, serving
 from tests.evaluation.pictures import IMAGENET
 
@@ -55,6 +56,34 @@ def test_json_has_one_line_a_frame_with_the_unsplit_models_answer(
         assert isinstance(record["sent_bytes"], int)
         assert record["sent_bytes"] > 8 * 15 * 15 * 4
     assert "4 frames" in output.err
+
+
+def test_raw_sends_what_a_lossless_codec_would_make_smaller(
+    server: Serving, pictures: Path, expected: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = load_model(FACTORY, trust_model=True)
+    assert graph.picture is not None
+    raw_bytes = 3 * graph.picture.height * graph.picture.width
+    asked = [
+        "run",
+        *MODEL,
+        "--server",
+        server.event["address"],
+        "--source",
+        str(pictures),
+        "--cut",
+        "picture",
+        "--json",
+    ]
+    sent = {}
+    for flags in ((), ("--raw",)):
+        # A slow link, on which every byte counts more than what it takes to save it.
+        assert main([*asked, "--bandwidth", "100kbit/s", *flags]) == 0
+        records = lines(capsys.readouterr().out)
+        assert [record["confidence"] for record in records] == expected
+        assert all(0 < float(str(record["compute_s"])) <= float(str(record["cloud_s"])) for record in records)
+        sent[flags] = min(int(str(record["sent_bytes"])) for record in records)
+    assert sent[()] < raw_bytes < sent["--raw",] < raw_bytes + 1000
 
 
 def test_local_sends_nothing_and_answers_the_same(
@@ -159,6 +188,7 @@ def test_a_picture_that_is_no_picture_costs_no_other_picture(
         ([*MODEL, "--bandwidth", "fast"], "cannot read 'fast' as a bandwidth"),
         ([*MODEL, "--in-flight", "0"], "--in-flight must be at least 1"),
         ([*MODEL, "--frames", "-1"], "--frames must be at least 1, got -1"),
+        ([*MODEL, "--raw", "--accuracy", "exact"], "--raw uses no codecs"),
         ([*MODEL, "--local"], "--local sends nothing, so it does not go with --server"),
         ([*MODEL, "--deadline", "0ms"], "the deadline of a frame must be positive"),
         ([*MODEL, "--cut", "frist"], "no layer 'frist'"),

@@ -19,6 +19,7 @@ UNRUN: tuple[tuple[str, str], ...] = (
     (r"^dnn-surgery serve \S+=", "weights that do not come along; tests/cloud has servers of several models"),
     (r"^dnn-surgery evaluate regimes", "many minutes; tests/evaluation/test_regimes.py runs one case of it"),
     (r"^dnn-surgery evaluate paper", "minutes; tests/evaluation/test_paper.py runs it on fewer networks"),
+    (r"^dnn-surgery evaluate traces --video", "hundreds of frames; tests/evaluation/test_video_uploads.py has fewer"),
 )
 
 # What is put in for a camera, of the machine or in the net (tests/edge/test_intake.py has a real RTSP server).

@@ -1,7 +1,8 @@
 """Judge plans and policies: `traces` over recorded links, `paper` redoes the paper's figures and tables.
 
 `fleet` has many devices share a server. All say what they are: `traces` and `fleet` simulate, to the last digit the
-same each time; `paper` predicts from profiles; `regimes` predicts, then runs what it found.
+same each time; `paper` predicts from profiles, or runs for real with --live; `regimes` predicts, then runs what it
+found.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,13 @@ from dnn_surgery.cli.problem_arguments import read_text
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dnn_surgery.evaluation.video_uploads import VideoUpload
     from dnn_surgery.planning import Problem
+
+# Of the networks that ship, the one whose answers mean something.
+WITH_WEIGHTS = "efficientnet_lite0"
 
 EXAMPLE = "dnn-surgery evaluate traces --trace my.csv --algorithm my_module:plan -o build/traces"
 
@@ -54,6 +60,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--starts", type=int, default=8, metavar="N", help="places in the trace to start from (default 8)"
     )
     parser.add_argument("--no-tuned", action="store_true", help="leave out the grid of policies tuned in hindsight")
+    video = parser.add_argument_group("against what a camera sends")
+    video_help = "frames are this video's: adds uploads as a jpeg and as H.264, as small as --accuracy allows"
+    video.add_argument("--video", metavar="FILE", help=video_help)
+    video.add_argument("--accuracy", default="0.95", metavar="SHARE", help="of answers, proved on them (default 0.95)")
+    video.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="whose answers (default: the problem's name; without --problem efficientnet_lite0 alone is run, since the "
+        "weights of the others are random)",
+    )
+    slow_help = "how much slower than here the device codes (default 8, as in the networks that ship)"
+    video.add_argument("--edge-slowdown", type=float, default=8.0, metavar="K", help=slow_help)
     parser.add_argument("-o", "--output", metavar="DIR", help="writes traces.csv there")
 
 
@@ -63,18 +81,23 @@ def run(arguments: argparse.Namespace) -> int:
 
     from dnn_surgery.evaluation.contenders import ORACLE, contenders, outside, tuned
     from dnn_surgery.evaluation.regret import Experiment, play_all
+    from dnn_surgery.evaluation.video_uploads import play_upload
     from dnn_surgery.network.traces import read_trace
     from dnn_surgery.report.regret_table import show_regret, tidy_rows, write_tidy
     from dnn_surgery.units import parse_duration
 
     if arguments.starts < 1:
         raise InputError(f"--starts must be at least 1, got {arguments.starts}")
+    accuracy = _video_accuracy(arguments)
     extra = {name: outside(name) for name in arguments.algorithm.split(",") if name}
     traces = [(path.stem, read_trace(path)) for path in trace_files(arguments.trace)]
     # A pipe has no width; tables that nobody can widen later should not be cut to a terminal's 80 columns.
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     progress, rows = Console(stderr=True), []
     for problem in problems(arguments.problem, private=arguments.private):
+        if arguments.video is not None and arguments.problem is None and problem.name != WITH_WEIGHTS:
+            continue
+        uploads = () if accuracy is None else _uploads(problem.name, arguments, accuracy, progress)
         for name, trace in traces:
             experiment = Experiment.over(
                 problem,
@@ -90,13 +113,42 @@ def run(arguments: argparse.Namespace) -> int:
                 if not arguments.no_tuned:
                     status.update(f"{problem.name} on {name}: tuning in hindsight")
                     played["tuned"] = tuned(experiment)[0]
+                for upload in uploads:
+                    if upload.is_proved:
+                        played[f"cloud-{upload.kind}"] = play_upload(experiment, upload)
             show_regret(experiment, played, ORACLE, console)
+            for upload in uploads:
+                console.print(f"cloud-{upload.kind}: {upload.text}")
             rows += list(tidy_rows(experiment, played, ORACLE))
     if arguments.output is not None:
         path = Path(arguments.output) / "traces.csv"
         write_tidy(path, rows)
         console.print(f"written to {path}")
     return 0
+
+
+def _video_accuracy(arguments: argparse.Namespace) -> float | None:
+    """What a jpeg and a stream have to keep; None without a video."""
+    from dnn_surgery.calibration.agreement import parse_accuracy
+
+    if arguments.video is None:
+        return None
+    if arguments.private:
+        raise InputError("--private keeps the picture here, so it does not go with --video")
+    accuracy = parse_accuracy(arguments.accuracy)
+    if accuracy is None:
+        raise InputError("--accuracy exact: neither a jpeg nor H.264 is; give a share such as 0.95")
+    return accuracy
+
+
+def _uploads(name: str, arguments: argparse.Namespace, accuracy: float, progress: Console) -> Sequence[VideoUpload]:
+    """What a frame of the video takes as a jpeg and in a stream."""
+    from dnn_surgery.evaluation.video_uploads import video_uploads
+    from dnn_surgery.model.reference import load_model
+
+    with progress.status(f"{name}: the video") as status:
+        graph = load_model(arguments.model or name)
+        return video_uploads(graph, arguments.video, accuracy, arguments.edge_slowdown, status.update)
 
 
 def trace_files(given: list[str] | None) -> list[Path]:

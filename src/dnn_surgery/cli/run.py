@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         elif options.standard:
             stream = stack.enter_context(connect_to_standard(engine, edge_profile, options, output)).stream
         else:
-            calibration = calibration_of(arguments, graph, source=options.recorded)
+            calibration = None if options.raw else calibration_of(arguments, graph, source=options.recorded)
             connection = stack.enter_context(_connect(engine, edge_profile, options, calibration, output))
             stream, whole_s = connection.stream, sum(layer.edge_s for layer in connection.problem.layers)
         sinks = stack.enter_context(Sinks(_sinks(options, graph, output), on_error=_say))

@@ -45,9 +45,10 @@ class RunOptions:
 
     Frames: `sources`, `overload`, `frames` (stop after so many), `in_flight`. Server: `server`; None runs all here.
     `credentials` for it. `standard`: it is one of another make, with costs as in `cloud_profile`.
-    Cut: `cut` (forced), `objective`, `algorithm`, `deadline_s`, `memory_bytes`, `budget`. Link: `link` (as said),
-    `estimate` (how it is measured), `iperf3_port`. Device: `slowdown`. Output: `as_json`, `json_path` (a file of
-    JSON lines), `save` (an annotated video), `trace`, `view`, `metrics` (an address that Prometheus reads from).
+    Cut: `cut` (forced), `objective`, `algorithm`, `deadline_s`, `memory_bytes`, `budget`, `raw` (no codecs at all).
+    Link: `link` (as said), `estimate` (how it is measured), `iperf3_port`. Device: `slowdown`. Output: `as_json`,
+    `json_path` (a file of JSON lines), `save` (an annotated video), `trace`, `view`, `metrics` (an address that
+    Prometheus reads from).
     """
 
     sources: tuple[SourceSpec, ...]
@@ -64,6 +65,7 @@ class RunOptions:
     deadline_s: float | None
     memory_bytes: float | None
     budget: DataBudget | None
+    raw: bool
     link: Link | None
     estimate: Any
     iperf3_port: int
@@ -143,6 +145,8 @@ def _add_cut(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--memory", metavar="SIZE", help=memory_help)
     data_help = "what may be sent, such as 2GB/month; then all stays here"
     group.add_argument("--max-data", metavar="BUDGET", help=data_help)
+    raw_help = "send tensors as they are, without even lossless codecs (as in the paper)"
+    group.add_argument("--raw", action="store_true", help=raw_help)
 
 
 def _add_device(group: argparse._ArgumentGroup) -> None:
@@ -196,6 +200,7 @@ def gather(arguments: argparse.Namespace) -> RunOptions:
         deadline_s=parse_duration(arguments.deadline) if arguments.deadline else None,
         memory_bytes=parse_size(arguments.memory) if arguments.memory else None,
         budget=DataBudget.parse(arguments.max_data) if arguments.max_data else None,
+        raw=arguments.raw,
         link=_link(arguments),
         estimate=arguments.link_estimate or "passive",
         iperf3_port=arguments.iperf3_port or DEFAULT_PORT,
@@ -220,6 +225,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--local sends nothing, so it does not go with {flags}")
     if arguments.iperf3_port is not None and arguments.link_estimate != "iperf3":
         raise InputError("--iperf3-port goes with --link-estimate iperf3")
+    if arguments.raw and (arguments.accuracy is not None or arguments.calibration is not None):
+        raise InputError("--raw uses no codecs, so it does not go with --accuracy and --calibration")
     if arguments.server_protocol == "oip":
         _check_standard(arguments)
     elif arguments.cloud_profile is not None:

@@ -118,6 +118,7 @@ class FrameLines:
             "edge_s": result.edge_s,
             "transfer_s": result.transfer_s,
             "cloud_s": result.cloud_s,
+            "compute_s": result.compute_s,
             "local_s": result.local_s,
             "latency_s": result.latency_s,
             "sent_bytes": result.sent_bytes,

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from dnn_surgery.errors import InputError
 from dnn_surgery.evaluation.paper.comparison import NEAR, Comparison, compare
 from dnn_surgery.evaluation.paper.experiments import Outcome, run_all
 from dnn_surgery.evaluation.paper.setups import Setup
 from dnn_surgery.planning import Goal, Link
+from dnn_surgery.report.paper_live import write_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,13 +35,13 @@ def write_paper(setups: Sequence[Setup], folder: Path) -> Iterator[Path]:
 
     found = [(setup, list(run_all(setup))) for setup in setups]
     comparisons = [row for setup, rows in found for row in compare(setup, rows)]
-    yield _write_csv(folder / "outcomes.csv", [_outcome(row) for _, rows in found for row in rows])
-    yield _write_csv(folder / "comparison.csv", [_comparison(row) for row in comparisons])
+    yield write_rows(folder / "outcomes.csv", [_outcome(row) for _, rows in found for row in rows])
+    yield write_rows(folder / "comparison.csv", [_comparison(row) for row in comparisons])
     for name, make in _figures(setups, comparisons):
         yield write(make(), folder / f"{name}.png")
     for figure in dict.fromkeys(row.figure for row in comparisons):
         rows = [_comparison(row) for row in comparisons if row.figure == figure]
-        yield _write_csv(folder / f"{_file(figure)}.csv", rows)
+        yield write_rows(folder / f"{_file(figure)}.csv", rows)
 
 
 def show_paper(path: Path, console: Console) -> None:
@@ -93,7 +93,8 @@ def _figures(setups: Sequence[Setup], rows: Sequence[Comparison]) -> Iterator[tu
 
 
 def _file(figure: str) -> str:
-    return figure.replace(" ", "-") if figure.startswith("table") else f"figure-{figure}"
+    name = figure if figure.startswith("table") else f"figure {figure}"
+    return name.replace(" ", "-")
 
 
 def _outcome(row: Outcome) -> dict[str, Any]:
@@ -130,14 +131,3 @@ def _comparison(row: Comparison) -> dict[str, Any]:
         "ratio": "" if row.ratio is None else f"{row.ratio:.3g}",
         "why": row.why,
     }
-
-
-def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    return path

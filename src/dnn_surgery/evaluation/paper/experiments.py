@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,10 +44,18 @@ def run_all(
                 yield from outcomes(setup, network, name, link_of(name), rate_hz)
 
 
-def outcomes(setup: Setup, network: str, link_name: str, link: Link, rate_hz: float) -> Iterator[Outcome]:
+def outcomes(
+    setup: Setup,
+    network: str,
+    link_name: str,
+    link: Link,
+    rate_hz: float,
+    *,
+    strategies: Sequence[str] = STRATEGIES,
+) -> Iterator[Outcome]:
     """All strategies in one experiment, Edge-Only first."""
     edge_only = _plan(setup, network, link, rate_hz, "edge-only")
-    for strategy in STRATEGIES:
+    for strategy in strategies:
         found = _plan(setup, network, link, rate_hz, strategy)
         yield Outcome(
             setup=setup.name,
@@ -93,18 +101,19 @@ def over_trace(setup: Setup, network: str) -> list[tuple[float, Outcome]]:
 
 
 def _plan(setup: Setup, network: str, link: Link, rate_hz: float, strategy: str) -> Plan:
-    paper, ours = setup.problems[network], setup.with_jpeg[network]
+    paper = setup.problems[network]
     goal = setup.goal(network, rate_hz)
     edge_load, cloud_load = setup.loads[network]
     if strategy == "cloud-only":
         edge = [picture_layer(paper), input_layer(paper)]
         return paper.cost(edge=edge, link=link, edge_load=edge_load, cloud_load=cloud_load)
     if strategy == "cloud-jpeg":
+        ours = setup.with_jpeg[network]
         picture = picture_layer(ours)
         jpeg = ours.layers[0].outputs[0].ways[-1].name
         return ours.cost(edge=[picture], link=link, codecs={picture: jpeg}, edge_load=edge_load, cloud_load=cloud_load)
     if strategy == "exact+jpeg":
-        return plan_for(ours, link, goal, "exact")
+        return plan_for(setup.with_jpeg[network], link, goal, "exact")
     try:
         return plan_for(paper, link, goal, strategy)
     except InfeasibleError as error:

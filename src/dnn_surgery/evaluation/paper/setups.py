@@ -54,7 +54,10 @@ class Setup:
 
 @dataclass(frozen=True)
 class Basis:
-    """What all set-ups are made of: profiles of this machine, and what a jpeg of each network's picture costs."""
+    """What all set-ups are made of: profiles of this machine, and what a jpeg of each network's picture costs.
+
+    Networks without a jpeg have no strategies that need one.
+    """
 
     profiles: Mapping[str, Profile]
     jpegs: Mapping[str, PictureCodec]
@@ -106,7 +109,7 @@ class Basis:
             note=note,
             loads=loads,
             problems={network: _keep_picture(problem) for network, problem in whole.items()},
-            with_jpeg={network: _with_jpeg(problem, self.jpegs[network]) for network, problem in whole.items()},
+            with_jpeg={network: _with_jpeg(whole[network], jpeg) for network, jpeg in self.jpegs.items()},
         )
 
 

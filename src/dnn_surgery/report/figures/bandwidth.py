@@ -9,7 +9,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dnn_surgery.planning import Link
-from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, clean, mark_networks, new_figure, short
+from dnn_surgery.report.figures.canvas import (
+    CLOUD,
+    EDGE,
+    LINK,
+    QUIET,
+    clean,
+    headline,
+    mark_networks,
+    new_figure,
+    plain_log,
+    short,
+)
 from dnn_surgery.report.options import KINDS, Floats, Options
 
 if TYPE_CHECKING:
@@ -38,16 +49,20 @@ def latency_by_bandwidth(options: Options, link: Link) -> Figure:
         )
     envelope = latency_ms.min(axis=0)
     axes.plot(rates / 1e6, envelope, color=LINK, linewidth=3.2, label="best cut")
+    drawn = {KINDS[kind] for kind in options.kind[order]}
     for kind, text in (("local", "stay local"), ("upload", "upload the input"), ("split", "a split")):
-        axes.plot([], [], color=_COLOURS[kind], label=text)
+        if kind in drawn:
+            axes.plot([], [], color=_COLOURS[kind], label=text)
     axes.set(xscale="log", yscale="log", xlabel="bandwidth, Mbit/s", ylabel="latency, ms")
     axes.set_ylim(envelope.min() * 0.8, min(latency_ms.max(), envelope.max() * 8))
     clean(axes)
+    plain_log(axes.xaxis)
+    plain_log(axes.yaxis)
     mark_networks(axes, rates[0] / 1e6, rates[-1] / 1e6)
     _name_stretches(axes, options, rates, latency_ms)
-    axes.legend(frameon=False, loc="upper right", fontsize=8)
+    axes.legend(loc="upper right", fontsize=8, framealpha=0.9, edgecolor="none")
     axes.set_title(
-        f"{short(options.name, 44)}: latency of every cut, RTT {link.rtt_s * 1e3:.3g} ms", fontsize=11, pad=16
+        f"{headline(options.name)}: latency of every cut, RTT {link.rtt_s * 1e3:.3g} ms", fontsize=11, pad=16
     )
     return figure
 

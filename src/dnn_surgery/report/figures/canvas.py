@@ -5,15 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 # One colour for each place, everywhere (tables of the terminal use the same idea); told apart by colour-blind eyes too.
 EDGE, LINK, CLOUD, UPLOAD, QUIET = "#0f8b7d", "#e69f00", "#2f6fb2", "#7a4fa3", "#8a8f98"
+
+_SHORT_DECADES = 2.0
 
 # The paper's table I, uplink in Mbit/s: marks that people know on every bandwidth axis.
 NETWORKS_MBPS = {"CAT1": 0.13, "3G": 1.1, "4G": 5.85, "WiFi": 18.88}
@@ -33,6 +38,24 @@ def clean(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def plain_log(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis, not powers of ten; on a short one 2 and 5 of each decade as well."""
+
+    def between(value: float, _: int | None) -> str:
+        low, high = axis.get_view_interval()
+        return f"{value:g}" if low > 0 and np.log10(high / low) < _SHORT_DECADES else ""
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axis.set_minor_formatter(FuncFormatter(between))
+
+
+def legend_above(axes: Axes) -> None:
+    """What the colours mean, in a line above the axes, where it covers nothing."""
+    count = len(axes.get_legend_handles_labels()[0])
+    axes.legend(frameon=False, ncols=count, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
 
 
 def mark_networks(axes: Axes, low_mbps: float, high_mbps: float) -> None:
@@ -64,3 +87,8 @@ def short(name: str, length: int = 22) -> str:
         return name
     half = (length - 1) // 2
     return f"{name[: length - 1 - half]}…{name[-half:]}"
+
+
+def headline(name: str) -> str:
+    """What a problem is called in a title: its name up to a colon, behind which the details stand."""
+    return short(name.split(":", maxsplit=1)[0], 44)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from dnn_surgery.planning import Link
-from dnn_surgery.report.figures.canvas import LINK, clean, new_figure, short
+from dnn_surgery.report.figures.canvas import LINK, clean, headline, new_figure, short
 from dnn_surgery.report.options import Options
 
 
@@ -28,15 +29,17 @@ def frontier_plot(options: Options, link: Link) -> Figure:
             xytext=(9, 6),
             textcoords="offset points",
             fontsize=8,
+            bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1.0},
             ha="left" if options.edge_s[row] < options.edge_s.max() / 2 else "right",
         )
     # Logarithmic, with room for the plan that sends nothing.
     axes.set_yscale("symlog", linthresh=smallest, linscale=0.4)
     axes.set(xlabel="edge, ms", ylabel="bytes up, kB")
     axes.margins(0.1)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     clean(axes)
     axes.set_title(
-        f"{short(options.name, 44)}: the frontier, {len(options)} plans; ringed: best at this link", fontsize=11
+        f"{headline(options.name)}: the frontier, {len(options)} plans; ringed: best at this link", fontsize=11
     )
     return figure
 

@@ -9,16 +9,17 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from dnn_surgery.planning import Plan, Problem
 from dnn_surgery.planning.explain import kind_of, title_of
-from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, new_figure, short
+from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, headline, new_figure, short
 from dnn_surgery.report.layout import Arrow, Box, Drawing, draw
 from dnn_surgery.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_INCHES = (1.2, 0.85)  # a column, a row
+_INCHES = (1.35, 0.85)  # a column, a row
 _BOX = (0.8, 0.66)  # in columns and rows
 _WIDEST_INCHES = 26.0
+_LETTERS = 14  # of a name that fit into a box
 
 
 def cut_graph(problem: Problem, plan: Plan) -> Figure:
@@ -37,7 +38,7 @@ def cut_graph(problem: Problem, plan: Plan) -> Figure:
     axes.axis("off")
     inputs = {layer.name for layer in problem.layers if not layer.inputs}
     title = title_of(plan, kind_of(plan, inputs))
-    axes.set_title(f"{short(problem.name, 44)}: {title}, latency {format_duration(plan.latency_s)}", fontsize=11)
+    axes.set_title(f"{headline(problem.name)}: {title}, latency {format_duration(plan.latency_s)}", fontsize=11)
     return figure
 
 
@@ -72,9 +73,9 @@ def _box(axes: Axes, box: Box, problem: Problem, font: float) -> None:
     )
     cost = {layer.name: layer.edge_s if box.at_edge else layer.cloud_s for layer in problem.layers}
     seconds = sum(cost[name] for name in box.layers)
-    name = short(box.layers[0], 15)
+    name = short(box.layers[0], _LETTERS)
     if len(box.layers) > 1:
-        name = f"{short(box.layers[0], 15)}\n… {short(box.layers[-1], 13)}\n{len(box.layers)} layers"
+        name = f"{name}\n… {short(box.layers[-1], _LETTERS - 2)}\n{len(box.layers)} layers"
     text = name if not seconds else f"{name}\n{format_duration(seconds)}"
     axes.text(box.x, box.y, text, ha="center", va="center", fontsize=font, zorder=4, linespacing=1.15)
 

@@ -12,10 +12,12 @@ from dnn_surgery.evaluation.paper.comparison import Comparison
 from dnn_surgery.evaluation.paper.experiments import Outcome, outcomes, over_trace
 from dnn_surgery.evaluation.paper.setups import Setup
 from dnn_surgery.planning import Link
-from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, UPLOAD, clean, new_figure
+from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, UPLOAD, clean, new_figure, plain_log
 
 # The paper first, then our set-ups in the order they are given.
 _COLOURS = ("#333333", EDGE, LINK, CLOUD, UPLOAD)
+# Where curves lie upon each other, one sees that there are two.
+_DASHES = ("-", "-", (0, (4, 3)), "-.", ":")
 
 
 def speedup_bars(rows: Sequence[Comparison], title: str) -> Figure:
@@ -38,7 +40,8 @@ def speedup_bars(rows: Sequence[Comparison], title: str) -> Figure:
         axes.set_ylabel(f"{quantity}, times better")
         clean(axes)
         axes.grid(visible=False, axis="x")
-    panels[0].legend(frameon=False, fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11)
     return figure
 
@@ -59,22 +62,27 @@ def latency_by_bandwidth(setups: Sequence[Setup], network: str) -> Figure:
     """Figure 17: what DADS gains over Edge-Only at one frame a second against bandwidth; thick where it is heavy."""
     figure, (axes,) = new_figure(8.0, 4.6)
     rates = np.geomspace(0.1e6, 30e6, 80)
-    for setup, colour in zip(setups, _COLOURS[1:], strict=False):
+    for setup, colour, dashes in zip(setups, _COLOURS[1:], _DASHES[1:], strict=False):
         found = [_dads(setup, network, rate) for rate in rates]
         gain = np.array([one.speedup[0] for one in found])
         heavy = np.array([one.plan.mode != "light" for one in found])
-        axes.plot(rates / 1e6, gain, color=colour, linewidth=1.5, label=setup.name)
+        axes.plot(rates / 1e6, gain, color=colour, linewidth=2, linestyle=dashes, label=setup.name)
         axes.plot(rates / 1e6, np.where(heavy, gain, np.nan), color=colour, linewidth=5, alpha=0.5)
     axes.axvline(published.MODE_SWITCH_MBPS, color=QUIET, linestyle="--", linewidth=1)
     axes.annotate(
         "the paper: light from here on",
-        (published.MODE_SWITCH_MBPS, 0.95),
+        (published.MODE_SWITCH_MBPS, 1),
+        xytext=(4, -4),
         xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        va="top",
         fontsize=8,
     )
     axes.set(xscale="log", xlabel="bandwidth, Mbit/s", ylabel="latency, times better than edge-only")
     clean(axes)
-    axes.legend(frameon=False, fontsize=8, title="thick: heavy or congested", title_fontsize=8)
+    plain_log(axes.xaxis)
+    legend = axes.legend(frameon=False, fontsize=8, title="thick: heavy or congested", title_fontsize=8)
+    legend.set_alignment("left")
     axes.set_title(f"figure 17: {network}, 1 frame/s", fontsize=11)
     return figure
 
@@ -86,11 +94,12 @@ def over_bandwidth_trace(setups: Sequence[Setup], network: str) -> Figure:
     above.step(times, published.TRACE_MBPS, where="post", color=LINK)
     above.set_ylabel("Mbit/s")
     below.plot(times, published.TRACE_SPEEDUP, color=_COLOURS[0], marker="o", markersize=3, label="the paper")
-    for setup, colour in zip(setups, _COLOURS[1:], strict=False):
+    for setup, colour, dashes in zip(setups, _COLOURS[1:], _DASHES[1:], strict=False):
         gains = [one.speedup[0] for _, one in over_trace(setup, network)]
-        below.plot(times, gains, color=colour, marker="o", markersize=3, label=setup.name)
-    below.set(xlabel="time", ylabel="latency, times better\nthan edge-only")
+        below.plot(times, gains, color=colour, linestyle=dashes, marker="o", markersize=3, label=setup.name)
+    below.set(xlabel="point of the paper's trace", ylabel="latency, times better\nthan edge-only")
     for axes in (above, below):
+        axes.set_xticks(times[::2])
         clean(axes)
     below.legend(frameon=False, fontsize=8)
     above.set_title(f"figure 18: {network} over a measured bandwidth", fontsize=11)

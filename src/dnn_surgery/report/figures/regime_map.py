@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
-from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, mark_networks, new_figure, short
+from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, headline, mark_networks, new_figure, plain_log, short
 from dnn_surgery.report.options import KINDS, Floats, Options
 from dnn_surgery.report.regimes import Regimes
 
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DEEP = "#b2431a"  # splits shade from the link's colour (early) to this one (late)
+_OUTLINE = "#44505c"
 _FADED = 0.32  # how much colour is left where the winner wins by nothing
 _CONTOURS = (1.1, 1.3, 2.0, 4.0)
+_LETTER, _LINE = 0.0095, 0.045  # what a letter and a line take of the map's width and height
 _NAMED_SHARE = 0.012  # of the map's area: smaller regions bear no name
 
 
@@ -33,22 +37,28 @@ def regime_map(options: Options, maps: list[Regimes], *, note: str) -> Figure:
         margin = np.minimum(found.margin, 100)
         if margin.min() < _CONTOURS[-1] and margin.max() > _CONTOURS[0]:
             lines = axes.contour(x, y, margin, levels=_CONTOURS, colors="white", linewidths=0.9)
-            axes.clabel(lines, fmt=lambda value: f"{value:g}x", fontsize=7)
+            # White alone is lost where hardly anything wins and all is pale.
+            lines.set_path_effects([withStroke(linewidth=2.0, foreground=_OUTLINE)])
+            for text in axes.clabel(lines, fmt=lambda value: f"{value:g}x", fontsize=7):
+                text.set_path_effects([withStroke(linewidth=2.0, foreground=_OUTLINE)])
+        plain_log(axes.xaxis)
+        plain_log(axes.yaxis)
         mark_networks(axes, x[0], x[-1])
         what = "least latency" if found.objective == "latency" else "most throughput"
         axes.set_title(what, fontsize=11, pad=16)
-    panels[0].legend(
+    figure.legend(
         handles=[
             Patch(color=EDGE, label="stay local"),
             Patch(color=CLOUD, label="upload the input"),
             Patch(color=LINK, label="split, early layer"),
             Patch(color=_DEEP, label="split, late layer"),
         ],
-        loc="lower left",
-        fontsize=8,
-        framealpha=0.9,
+        loc="outside lower center",
+        ncols=4,
+        fontsize=9,
+        frameon=False,
     )
-    title = f"{short(options.name, 44)}: what to do, and how many times better than the next best kind"
+    title = f"{headline(options.name)}: what to do, and how many times better than the next best kind"
     figure.suptitle(f"{title}\n{note}", fontsize=11)
     return figure
 
@@ -70,7 +80,34 @@ def _row_colour(kind: str, depth: float) -> tuple[float, ...]:
 
 
 def _name_regions(axes: Axes, options: Options, found: Regimes) -> None:
-    """Writes what wins into each region that is large enough, at the point of it that is farthest inside."""
+    """Writes what wins into each region that is large enough, at the point of it that is farthest inside.
+
+    The largest first; a name that would lie on another one is left out.
+    """
+    taken: list[tuple[float, float, float]] = []
+    for _, name, across, up in sorted(_regions(options, found), reverse=True):
+        text = short(name, 26)
+        half = _LETTER * len(text) / 2
+        # Inside of the map, also where the region is at its border.
+        x, y = min(max(across, half), 1 - half), min(max(up, _LINE / 2), 1 - _LINE / 2)
+        if any(abs(x - other[0]) < half + other[2] and abs(y - other[1]) < _LINE for other in taken):
+            continue
+        taken.append((x, y, half))
+        axes.text(
+            x,
+            y,
+            text,
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="#111111",
+            bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1.5},
+        )
+
+
+def _regions(options: Options, found: Regimes) -> Iterator[tuple[float, str, float, float]]:
+    """Of each region that is large enough its share of the map, its name, and its innermost point in shares of it."""
     from scipy.ndimage import distance_transform_edt, label
 
     names = np.array([_region_name(options, row) for row in range(len(options))])
@@ -84,18 +121,9 @@ def _name_regions(axes: Axes, options: Options, found: Regimes) -> None:
             # Padded, so that the border of the map counts as a border of the region.
             inside = distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1]
             row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-            axes.text(
-                found.bandwidth_bps[column] / 1e6,
-                found.slowdown[row],
-                short(name, 26),
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="#111111",
-                bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1.5},
-            )
+            yield float(area.mean()), str(name), column / area.shape[1], row / area.shape[0]
 
 
 def _region_name(options: Options, row: int) -> str:
     title = options.titles[row]
-    return title.removeprefix("split after ") if KINDS[options.kind[row]] == "split" else title
+    return title.removeprefix("split ") if KINDS[options.kind[row]] == "split" else title

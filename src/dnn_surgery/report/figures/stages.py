@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from dnn_surgery.errors import InfeasibleError
 from dnn_surgery.planning import Link, Plan, Problem
-from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, clean, new_figure, short
+from dnn_surgery.report.figures.canvas import CLOUD, EDGE, LINK, QUIET, clean, headline, legend_above, new_figure, short
 from dnn_surgery.units import format_bandwidth, format_duration
 
 _MOST = 48
@@ -43,6 +43,8 @@ def stage_bars(problem: Problem, link: Link, best: Plan) -> Figure:
         ("cloud", CLOUD, "cloud_s"),
     ):
         heights = [getattr(plan, key) * 1e3 for _, plan in bars]
+        if not any(heights):
+            continue
         axes.bar(places, heights, bottom=bottom, color=colour, label=label, width=0.75)
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     axes.axhline(best.latency_s * 1e3, color="#333333", linewidth=0.8, linestyle="--")
@@ -51,11 +53,11 @@ def stage_bars(problem: Problem, link: Link, best: Plan) -> Figure:
         if height > axes.get_ylim()[1]:
             axes.annotate(
                 format_duration(height / 1e3),
-                (place, 1),
+                (place, 0.985),
                 xycoords=("data", "axes fraction"),
                 ha="center",
                 va="top",
-                fontsize=6,
+                fontsize=7,
                 rotation=90,
                 color="white",
             )
@@ -63,10 +65,11 @@ def stage_bars(problem: Problem, link: Link, best: Plan) -> Figure:
     axes.set_ylabel("latency, ms")
     clean(axes)
     axes.grid(visible=False, axis="x")
-    axes.legend(frameon=False, ncols=4, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+    axes.margins(x=0.01)
+    legend_above(axes)
     here = f"{format_bandwidth(link.bandwidth_bps)}, RTT {format_duration(link.rtt_s)}"
-    text = f"{short(problem.name, 44)}: stages of every cut at {here}"
+    text = f"{headline(problem.name)}: stages of every cut at {here}"
     if left_out > 0:
         text += f" (the {_MOST} best of {_MOST + left_out})"
-    axes.set_title(text, fontsize=11, pad=22)
+    axes.set_title(text, fontsize=11, pad=20)
     return figure

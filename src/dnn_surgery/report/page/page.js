@@ -104,7 +104,7 @@ function svg(name, attributes, text) {
   if (text !== undefined) made.textContent = text;
   return made;
 }
-const PLOT = { left: 46, right: 550, top: 10, bottom: 268 };
+const PLOT = { left: 58, right: 550, top: 10, bottom: 268 };
 const rates = Array.from({ length: 121 }, (_, i) => 5e4 * (1e8 / 5e4) ** (i / 120));
 const plotX = (bps) => PLOT.left + ((PLOT.right - PLOT.left) * Math.log(bps / rates[0])) / Math.log(rates[120] / rates[0]);
 
@@ -115,8 +115,11 @@ function showCurve(list) {
   }).filter((line) => line.values);
   const envelope = lines[lines.length - 1].values;
   const low = Math.min(...envelope) * 0.8, high = Math.max(...envelope) * 6;
-  const plotY = (s) => Math.max(PLOT.top, PLOT.bottom - ((PLOT.bottom - PLOT.top) * Math.log(s / low)) / Math.log(high / low));
-  const parts = [];
+  const plotY = (s) => PLOT.bottom - ((PLOT.bottom - PLOT.top) * Math.log(s / low)) / Math.log(high / low);
+  // What is above the top is not drawn: along the edge it would look like a cost.
+  const clip = svg("clipPath", { id: "plot" });
+  clip.append(svg("rect", { x: PLOT.left, y: PLOT.top, width: PLOT.right - PLOT.left, height: PLOT.bottom - PLOT.top }));
+  const parts = [clip];
   for (let power = Math.ceil(Math.log10(low)); 10 ** power < high; power++) {
     const y = plotY(10 ** power);
     parts.push(svg("line", { x1: PLOT.left, x2: PLOT.right, y1: y, y2: y, stroke: "var(--line)" }), svg("text", { x: PLOT.left - 6, y: y + 4, "text-anchor": "end" }, time(10 ** power)));
@@ -125,16 +128,16 @@ function showCurve(list) {
   // The envelope lies under the kinds, so that one sees which of them it is.
   for (const line of [lines[lines.length - 1], ...lines.slice(0, -1)]) {
     const points = line.values.map((value, i) => `${plotX(rates[i]).toFixed(1)},${plotY(value).toFixed(1)}`).join(" ");
-    parts.push(svg("polyline", { points, fill: "none", stroke: line.colour, "stroke-width": line.width, opacity: line.width > 2 ? 0.55 : 1 }));
+    parts.push(svg("polyline", { points, fill: "none", stroke: line.colour, "stroke-width": line.width, "clip-path": "url(#plot)", opacity: line.width > 2 ? 0.55 : 1 }));
   }
   const here = Math.min(Math.max(plotX(state.bandwidth), PLOT.left), PLOT.right);
   parts.push(svg("line", { x1: here, x2: here, y1: PLOT.top, y2: PLOT.bottom, stroke: "var(--ink)", "stroke-dasharray": "4 3" }));
-  parts.push(svg("text", { x: PLOT.left + 4, y: PLOT.top + 10 }, state.objective === "latency" ? "latency" : "slowest stage"));
+  byId("curve-title").textContent = state.objective === "latency" ? "Latency by bandwidth" : "Slowest stage by bandwidth";
   byId("curve").replaceChildren(...parts);
 }
 
 // The map is coarse and painted in blocks: a few thousand points are enough for the eye and quick on a telephone.
-const MAP = { columns: 80, rows: 40, slow: [0.25, 32], fast: [5e4, 1e8] };
+const MAP = { left: 58, right: 10, columns: 80, rows: 40, slow: [0.25, 32], fast: [5e4, 1e8] };
 const mapAt = (column, row) => ({
   ...state,
   bandwidth: MAP.fast[0] * (MAP.fast[1] / MAP.fast[0]) ** (column / (MAP.columns - 1)),
@@ -149,23 +152,23 @@ function paint(row, margin) {
 function showMap(list) {
   const canvas = byId("map"), pen = canvas.getContext("2d");
   const kinds = ["local", "upload", "split"].map((kind) => list.filter((row) => row.kind === kind)).filter((some) => some.length);
-  const plot = { width: canvas.width - 46, height: canvas.height - 32 };
+  const plot = { width: canvas.width - MAP.left - MAP.right, height: canvas.height - 32 };
   pen.clearRect(0, 0, canvas.width, canvas.height);
   for (let y = 0; y < MAP.rows; y++) for (let x = 0; x < MAP.columns; x++) {
     const at = mapAt(x, y);
     const leaders = kinds.map((some) => some.reduce((a, b) => (cost(b, at) < cost(a, at) ? b : a))).sort((a, b) => cost(a, at) - cost(b, at));
     const margin = leaders.length > 1 ? cost(leaders[1], at) / cost(leaders[0], at) : 10;
     pen.fillStyle = paint(leaders[0], margin);
-    pen.fillRect(46 + (x * plot.width) / MAP.columns, (y * plot.height) / MAP.rows, plot.width / MAP.columns + 1, plot.height / MAP.rows + 1);
+    pen.fillRect(MAP.left + (x * plot.width) / MAP.columns, (y * plot.height) / MAP.rows, plot.width / MAP.columns + 1, plot.height / MAP.rows + 1);
   }
   pen.fillStyle = getComputedStyle(document.body).color; pen.font = "10px system-ui, sans-serif";
   for (const bps of [1e5, 1e6, 1e7, 1e8]) {
     pen.textAlign = bps < 1e8 ? "center" : "right";
-    pen.fillText(rate(bps), 46 + (plot.width * Math.log(bps / MAP.fast[0])) / Math.log(MAP.fast[1] / MAP.fast[0]), canvas.height - 14);
+    pen.fillText(rate(bps), MAP.left + (plot.width * Math.log(bps / MAP.fast[0])) / Math.log(MAP.fast[1] / MAP.fast[0]), canvas.height - 14);
   }
   pen.textAlign = "left";
   for (const slow of [1, 4, 16]) pen.fillText(`edge ${slow}x`, 2, plot.height * (1 - Math.log(slow / MAP.slow[0]) / Math.log(MAP.slow[1] / MAP.slow[0])) + 4);
-  const x = 46 + (plot.width * Math.log(state.bandwidth / MAP.fast[0])) / Math.log(MAP.fast[1] / MAP.fast[0]);
+  const x = MAP.left + (plot.width * Math.log(state.bandwidth / MAP.fast[0])) / Math.log(MAP.fast[1] / MAP.fast[0]);
   const y = plot.height * (1 - Math.log(state.slowdown / MAP.slow[0]) / Math.log(MAP.slow[1] / MAP.slow[0]));
   pen.beginPath(); pen.arc(x, y, 6, 0, 7); pen.lineWidth = 3; pen.strokeStyle = "#fff"; pen.stroke();
   pen.lineWidth = 1.5; pen.strokeStyle = "#000"; pen.stroke();
@@ -204,8 +207,8 @@ for (const radio of document.getElementsByName("objective")) radio.addEventListe
 for (const key of ["private", "exact"]) byId(key).addEventListener("change", (event) => { state[key] = event.target.checked; changed(); });
 byId("map").addEventListener("click", (event) => {
   const box = event.target.getBoundingClientRect(), canvas = byId("map");
-  const x = ((event.clientX - box.left) * canvas.width) / box.width - 46, y = ((event.clientY - box.top) * canvas.height) / box.height;
-  const share = Math.min(Math.max(x / (canvas.width - 46), 0), 1), high = Math.min(Math.max(1 - y / (canvas.height - 32), 0), 1);
+  const x = ((event.clientX - box.left) * canvas.width) / box.width - MAP.left, y = ((event.clientY - box.top) * canvas.height) / box.height;
+  const share = Math.min(Math.max(x / (canvas.width - MAP.left - MAP.right), 0), 1), high = Math.min(Math.max(1 - y / (canvas.height - 32), 0), 1);
   state.bandwidth = MAP.fast[0] * (MAP.fast[1] / MAP.fast[0]) ** share;
   state.slowdown = MAP.slow[0] * (MAP.slow[1] / MAP.slow[0]) ** high;
   changed();

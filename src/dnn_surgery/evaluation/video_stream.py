@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dnn_surgery.errors import SourceError
 from dnn_surgery.execution.engine import Array
 
 # Constant rate factors, from poor to nearly lossless.
@@ -31,10 +32,14 @@ def send(frames: list[Array], factor: int) -> Stream:
     """Encodes as a camera does, without looking ahead, and decodes. Frames are uint8 [1, height, width, 3].
 
     Raises:
-        SourceError: PyAV is not installed, or its FFmpeg has no encoder for H.264.
+        SourceError: PyAV is not installed, or has no encoder of H.264.
     """
-    import av
-
+    try:
+        import av
+    except ImportError as error:
+        raise SourceError("coding H.264 needs PyAV: pip install 'dnn-surgery[video]'") from error
+    if "h264" not in av.codecs_available:
+        raise SourceError("this PyAV cannot encode H.264")
     buffer = io.BytesIO()
     start_s = time.perf_counter()
     with av.open(buffer, "w", format="mpegts") as container:
