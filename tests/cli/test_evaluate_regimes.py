@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dnn_surgery.cli.main import main
-from dnn_surgery.evaluation.regimes_cases import CASES
+from dnn_surgery.evaluation.regimes.cases import CASES
 
 
 def test_the_cases_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
-    from dnn_surgery.evaluation.regimes import Found
-    from dnn_surgery.evaluation.regimes_cases import Case
-    from dnn_surgery.evaluation.regimes_choice import Chosen
-    from dnn_surgery.evaluation.regimes_live import Live
-    from dnn_surgery.evaluation.regimes_ways import Prepared
+    from dnn_surgery.evaluation.regimes.cases import Case
+    from dnn_surgery.evaluation.regimes.choice import Chosen
+    from dnn_surgery.evaluation.regimes.live import Live
+    from dnn_surgery.evaluation.regimes.search import Found
+    from dnn_surgery.evaluation.regimes.ways import Prepared
 
 EXAMPLE = "dnn-surgery evaluate regimes --case lite0-films -o build/regimes"
 
@@ -48,9 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Measures what is missing, searches, runs, prints, writes."""
     from rich.console import Console
 
-    from dnn_surgery.evaluation.regimes import grid, search
-    from dnn_surgery.evaluation.regimes_choice import choose
-    from dnn_surgery.evaluation.regimes_ways import prepare
+    from dnn_surgery.evaluation.regimes.choice import choose
+    from dnn_surgery.evaluation.regimes.search import grid, search
+    from dnn_surgery.evaluation.regimes.ways import prepare
     from dnn_surgery.report.regimes_table import live_table, regimes_record, summary_table, write_regimes
 
     if arguments.frames < 1 or arguments.live < 0:
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _cases(names: Sequence[str] | None) -> list[Case]:
-    from dnn_surgery.evaluation.regimes_cases import CASES
+    from dnn_surgery.evaluation.regimes.cases import CASES
     from dnn_surgery.model.graph import near
 
     known = {case.name: case for case in CASES}
@@ -104,7 +104,7 @@ def _run_live(
     prepared: Sequence[Prepared], chosen: Sequence[Chosen], folder: Path, report: Callable[[str], None]
 ) -> list[tuple[str, Live]]:
     """In the order in which they were chosen; one server a network."""
-    from dnn_surgery.evaluation.regimes_live import LiveRuns
+    from dnn_surgery.evaluation.regimes.live import LiveRuns
 
     seen: dict[int, tuple[str, Live]] = {}
     for one in prepared:

@@ -11,9 +11,9 @@ from typing import Any
 from rich.table import Table
 
 from dnn_surgery.errors import InputError
-from dnn_surgery.evaluation.regimes import GOAL, Found, Regime, Way
-from dnn_surgery.evaluation.regimes_choice import KINDS
-from dnn_surgery.evaluation.regimes_live import Live, Seen
+from dnn_surgery.evaluation.regimes.choice import KINDS
+from dnn_surgery.evaluation.regimes.live import Live, Seen
+from dnn_surgery.evaluation.regimes.search import GOAL, Found, Regime, Way
 from dnn_surgery.evaluation.strategies import PAPER_LINKS_BPS
 from dnn_surgery.units import format_bandwidth, format_duration, format_size
 

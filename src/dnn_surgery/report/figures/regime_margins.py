@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from dnn_surgery.evaluation.regimes import GOAL, Found
-from dnn_surgery.evaluation.regimes_choice import KINDS
-from dnn_surgery.evaluation.regimes_live import Live
+from dnn_surgery.evaluation.regimes.choice import KINDS
+from dnn_surgery.evaluation.regimes.live import Live
+from dnn_surgery.evaluation.regimes.search import GOAL, Found
 from dnn_surgery.report.figures.canvas import CLOUD, LINK, QUIET, clean, new_figure
 from dnn_surgery.report.regimes_table import regime_text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from dnn_surgery.calibration.answers import Outputs
 from dnn_surgery.calibration.calibration import Calibration
 from dnn_surgery.calibration.verifier import FrameVerifier
-from dnn_surgery.evaluation.regimes import Way
+from dnn_surgery.evaluation.regimes.search import Way
 from dnn_surgery.evaluation.video_stream import FACTORS, Stream, send
 from dnn_surgery.execution.engine import Engine
 

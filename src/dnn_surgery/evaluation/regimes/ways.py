@@ -21,9 +21,9 @@ from dnn_surgery.codecs.transform_file import TransformParameters
 from dnn_surgery.edge.sources import fit, open_source
 from dnn_surgery.errors import ProfileError
 from dnn_surgery.evaluation.pictures import picture_of
-from dnn_surgery.evaluation.regimes import BANDWIDTHS_BPS, SLOWDOWNS, Kind, Way
-from dnn_surgery.evaluation.regimes_cases import Case, Footage, model_file, write_frames
-from dnn_surgery.evaluation.regimes_streams import stream_ways
+from dnn_surgery.evaluation.regimes.cases import Case, Footage, model_file, write_frames
+from dnn_surgery.evaluation.regimes.search import BANDWIDTHS_BPS, SLOWDOWNS, Kind, Way
+from dnn_surgery.evaluation.regimes.streams import stream_ways
 from dnn_surgery.execution.engine import Engine
 from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.split import cut_name

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dnn_surgery.evaluation.regimes import Found, Regime, Way
+from dnn_surgery.evaluation.regimes.search import Found, Regime, Way
 
 # Seconds a frame, so that many frames are measured.
 _MOST_S = 1.0

@@ -22,10 +22,10 @@ import numpy as np
 
 from dnn_surgery.calibration.answers import same_boxes
 from dnn_surgery.errors import UnreachableError
-from dnn_surgery.evaluation.camera_process import Camera, running, throttled, wait_for
 from dnn_surgery.evaluation.cloud_process import CloudProcess
-from dnn_surgery.evaluation.regimes import Found, Regime, Way
-from dnn_surgery.evaluation.regimes_ways import Prepared
+from dnn_surgery.evaluation.regimes.camera_process import Camera, running, throttled, wait_for
+from dnn_surgery.evaluation.regimes.search import Found, Regime, Way
+from dnn_surgery.evaluation.regimes.ways import Prepared
 from dnn_surgery.model.boxes import Boxes
 from dnn_surgery.network.shaping import ShapedLink
 
@@ -159,19 +159,8 @@ class LiveRuns:
     @contextmanager
     def _cameras(self, flags: Sequence[str], count: int) -> Iterator[list[Camera]]:
         model, play = self.prepared.model, str(self.prepared.footage.play)
-        command = [
-            sys.executable,
-            "-m",
-            "dnn_surgery",
-            "run",
-            model,
-            "--source",
-            play,
-            "--threads",
-            "1",
-            "--json",
-            *flags,
-        ]
+        command = [sys.executable, "-m", "dnn_surgery", "run", model, "--source", play, "--threads", "1", "--json"]
+        command += flags
         for path in self.prepared.codecs:
             command += ["--codec", str(path)]
         with ExitStack() as stack:

@@ -12,11 +12,11 @@ import pytest
 from scipy.optimize import linprog
 
 from dnn_surgery import codecs, load_model
-from dnn_surgery.evaluation.regimes import Found, Regime, Way, grid, look, search
-from dnn_surgery.evaluation.regimes_cases import CASES
-from dnn_surgery.evaluation.regimes_choice import KINDS, can_run, choose
-from dnn_surgery.evaluation.regimes_live import Live, LiveRuns, same_answer
-from dnn_surgery.evaluation.regimes_ways import Prepared, cuts, prepare
+from dnn_surgery.evaluation.regimes.cases import CASES
+from dnn_surgery.evaluation.regimes.choice import KINDS, can_run, choose
+from dnn_surgery.evaluation.regimes.live import Live, LiveRuns, same_answer
+from dnn_surgery.evaluation.regimes.search import Found, Regime, Way, grid, look, search
+from dnn_surgery.evaluation.regimes.ways import Prepared, cuts, prepare
 from dnn_surgery.report.figures.canvas import write
 from dnn_surgery.report.figures.regime_margins import margins_figure
 from dnn_surgery.report.regimes_table import live_table, summary_table, write_regimes

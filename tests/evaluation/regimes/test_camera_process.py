@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dnn_surgery.errors import UnreachableError
-from dnn_surgery.evaluation.camera_process import Camera, running, throttled, wait_for
+from dnn_surgery.evaluation.regimes.camera_process import Camera, running, throttled, wait_for
 
 TALKS = (sys.executable, "-u", "-c", "import json\nfor n in range(10**9): print(json.dumps({'frame': n}))")
 FAILS = (sys.executable, "-c", "import sys\nprint('{\"frame\": 0}'); sys.exit('no such camera')")
