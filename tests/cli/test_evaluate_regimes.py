@@ -20,6 +20,7 @@ def test_the_cases_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     ("flags", "message"),
     [
         (("--case", "lite0-film"), "no case 'lite0-film'; did you mean 'lite0-films'"),
+        (("--kind", "latencies"), "no kind 'latencies'; did you mean 'latency'"),
         (("--frames", "0"), "--frames must be at least 1"),
         (("-o", "taken"), "cannot write to taken"),
     ],
@@ -39,11 +40,11 @@ def test_what_makes_no_sense_is_said(
 
 @pytest.mark.slow
 def test_a_small_run_from_search_to_live(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--case", "lite0-pictures", "--frames", "20", "--json", "-o", str(tmp_path)]
-    assert main(["evaluate", "regimes", *flags]) == 0
+    flags = ["--case", "lite0-pictures", "--kind", "picture kept here, latency", "--frames", "20", "--json"]
+    assert main(["evaluate", "regimes", *flags, "-o", str(tmp_path)]) == 0
     document = json.loads(capsys.readouterr().out)
-    won, lost = document["live"][0::2], document["live"][1::2]
-    assert [one["kind"] for one in won] == [one["kind"] for one in lost]
-    for one in document["live"]:
+    won, lost = document["live"]
+    assert won["kind"] == lost["kind"] == "picture kept here, latency"
+    for one in (won, lost):
         assert all(way["agreeing"] >= 0.8 * way["frames"] for way in one["ways"])
     assert {path.name for path in tmp_path.iterdir()} >= {"regimes.csv", "live.csv", "regimes.json", "regimes.png"}

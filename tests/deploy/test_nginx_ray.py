@@ -30,6 +30,7 @@ from tests.cloud.ray_models import RAY_MARK, replica_processes
 from tests.deploy.front import front, needs_nginx
 
 TOKEN = "a-token-of-the-tests"  # noqa: S105 - opens nothing
+STRANGE_TOKEN = "another-token-of-them"  # noqa: S105 - opens nothing
 MODEL = "tests.cloud.network:build"
 
 # Ray waits for half a minute of load before it starts another replica; a small machine takes as long to start it.
@@ -55,6 +56,8 @@ def test_tls_ends_at_the_proxy_tokens_do_not_and_load_starts_a_second_replica(tm
     pytest.importorskip("ray.serve")
     authority, mark = Authority(tmp_path), f"front-{os.getpid()}"
     (tmp_path / "tokens").write_text(f"device:{TOKEN}\n")
+    for token in (TOKEN, STRANGE_TOKEN):
+        (tmp_path / token).write_text(token)
     graph = load_model(MODEL, trust_model=True)
     inputs = {graph.inputs[0]: random_input()}
     expected = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)(inputs)
@@ -62,7 +65,6 @@ def test_tls_ends_at_the_proxy_tokens_do_not_and_load_starts_a_second_replica(tm
     with serving_on_ray(mark, *flags) as upstream, front(tmp_path, authority, [upstream]) as address:
 
         def client(token: str) -> InferenceClient:
-            (tmp_path / token).write_text(token)
             credentials = Credentials(ca=authority.cert, token_file=tmp_path / token)
             return InferenceClient(
                 address, model_name=graph.name, fingerprint=graph.fingerprint, credentials=credentials, timeout_s=60.0
@@ -70,7 +72,7 @@ def test_tls_ends_at_the_proxy_tokens_do_not_and_load_starts_a_second_replica(tm
 
         with client(TOKEN) as device:
             assert_equal(dict(device.infer(inputs).tensors), expected)
-        with client("another-token-of-them") as stranger, pytest.raises(UnauthenticatedError):
+        with client(STRANGE_TOKEN) as stranger, pytest.raises(UnauthenticatedError):
             stranger.infer(inputs)
         assert_is_hidden(address, authority, "/ray.serve.RayServeAPIService/ListApplications")
 

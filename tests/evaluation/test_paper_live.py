@@ -178,4 +178,5 @@ def test_over_a_trace_for_real(tmp_path: Path) -> None:
         assert len(one.live_s) == sum(one.live_cuts.values())
         assert sum(one.simulated_cuts.values()) == pytest.approx(len(one.live_s))
         assert min(one.live_s) > 0
-    assert set(found[1].simulated_cuts) == {"cloud"}
+    # After a late reply the device stays at the edge for a while, whatever the policy.
+    assert {"cloud"} <= set(found[1].simulated_cuts) <= {"cloud", "edge"}

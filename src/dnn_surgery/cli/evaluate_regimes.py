@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnn_surgery.errors import InputError
 
 if TYPE_CHECKING:
-    from dnn_surgery.evaluation.regimes.cases import Case
     from dnn_surgery.evaluation.regimes.choice import Chosen
     from dnn_surgery.evaluation.regimes.live import Live
     from dnn_surgery.evaluation.regimes.search import Found
@@ -39,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live", type=int, default=1, metavar="N", help="winners of each kind to run, and as many losers (default 1)"
     )
+    parser.add_argument(
+        "--kind",
+        action="append",
+        metavar="KIND",
+        help="run only regimes of this kind, such as 'several cameras'; may be repeated (default: all)",
+    )
     parser.add_argument("--list", action="store_true", help="print the cases and what they are, nothing else")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON instead of tables")
     parser.add_argument("-o", "--output", default="regimes", metavar="DIR", help="where to write (default: regimes)")
@@ -48,14 +53,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Measures what is missing, searches, runs, prints, writes."""
     from rich.console import Console
 
-    from dnn_surgery.evaluation.regimes.choice import choose
+    from dnn_surgery.evaluation.regimes.cases import CASES
+    from dnn_surgery.evaluation.regimes.choice import KINDS, choose
     from dnn_surgery.evaluation.regimes.search import grid, search
     from dnn_surgery.evaluation.regimes.ways import prepare
     from dnn_surgery.report.regimes_table import live_table, regimes_record, summary_table, write_regimes
 
     if arguments.frames < 1 or arguments.live < 0:
         raise InputError("--frames must be at least 1 and --live at least 0")
-    cases = _cases(arguments.case)
+    by_name = {case.name: case for case in CASES}
+    cases = [by_name[name] for name in _known("case", arguments.case, by_name)]
+    kinds = _known("kind", arguments.kind, KINDS)
     if arguments.list:
         for case in cases:
             print(f"{case.name}: {case.note}")
@@ -65,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         prepared = [prepare(case, folder, frames=arguments.frames, report=status.update) for case in cases]
         ways = {one.case.name: one.ways for one in prepared}
         found = [one for case, some in ways.items() for one in search(case, some, list(grid()))]
-        chosen = choose(found, ways, each=arguments.live)
+        chosen = choose(found, ways, each=arguments.live, kinds=kinds)
         lives = _run_live(prepared, chosen, folder, status.update)
         written = [*write_regimes(folder, ways, found, lives), _draw(folder, found, lives)]
     if arguments.json:
@@ -80,15 +88,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _cases(names: Sequence[str] | None) -> list[Case]:
-    from dnn_surgery.evaluation.regimes.cases import CASES
+def _known(what: str, given: Sequence[str] | None, known: Collection[str]) -> list[str]:
+    """The names that were given, or all that there are."""
     from dnn_surgery.model.graph import near
 
-    known = {case.name: case for case in CASES}
-    for name in names or ():
+    for name in given or ():
         if name not in known:
-            raise InputError(f"no case {name!r}{near(name, known)}: {', '.join(known)}")
-    return [known[name] for name in names or known]
+            raise InputError(f"no {what} {name!r}{near(name, known)}: {'; '.join(known)}")
+    return list(given or known)
 
 
 def _folder(name: str) -> Path:

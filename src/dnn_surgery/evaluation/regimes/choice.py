@@ -38,15 +38,17 @@ class Chosen:
     unrun: tuple[Way, ...]
 
 
-def choose(found: Sequence[Found], ways: Mapping[str, Sequence[Way]], *, each: int = 1) -> list[Chosen]:
-    """Of each kind the `each` that win most, of different cases, each followed by one that loses most.
+def choose(
+    found: Sequence[Found], ways: Mapping[str, Sequence[Way]], *, each: int = 1, kinds: Sequence[str] = tuple(KINDS)
+) -> list[Chosen]:
+    """Of each of the kinds the `each` that win most, of different cases, each followed by one that loses most.
 
     What wins must do so by itself, alternating between staying and uploading counted as an alternative as well.
     """
     runnable = [one for one in found if can_run(one)]
     chosen: list[Chosen] = []
-    for kind, belongs in KINDS.items():
-        of_kind = [one for one in runnable if belongs(one.regime)]
+    for kind in kinds:
+        of_kind = [one for one in runnable if KINDS[kind](one.regime)]
         for best in _of_different_cases(sorted(of_kind, key=lambda one: -one.strict_margin), each):
             chosen.append(_chosen(kind, best, ways))
             worst = _loser(best, of_kind, [one.found for one in chosen])
