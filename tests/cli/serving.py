@@ -15,7 +15,9 @@ import numpy as np
 from PIL import Image
 
 from dnn_surgery.edge.sources import fit
+from dnn_surgery.execution.engine import Array
 from dnn_surgery.execution.engines import make_engine
+from dnn_surgery.model.graph import ModelGraph
 from dnn_surgery.model.reference import load_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -79,14 +81,16 @@ def save_pictures(folder: Path, sources: Sequence[Path], size: tuple[int, int] |
     return folder
 
 
+def unsplit_outputs(graph: ModelGraph, folder: Path) -> Iterator[dict[str, Array]]:
+    """What the unsplit model gives for each picture of the folder."""
+    assert graph.picture is not None
+    whole = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)
+    for path in sorted(folder.iterdir()):
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        yield dict(whole({"picture": fit(pixels, graph.picture)}))
+
+
 def confidences(reference: str, folder: Path) -> list[float]:
     """The confidence of the unsplit model for each picture of the folder."""
     graph = load_model(reference, trust_model=True)
-    assert graph.picture is not None
-    whole = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)
-    answers = []
-    for path in sorted(folder.iterdir()):
-        pixels = np.asarray(Image.open(path).convert("RGB"))
-        (scores,) = whole({"picture": fit(pixels, graph.picture)}).values()
-        answers.append(float(scores.max()))
-    return answers
+    return [float(scores.max()) for (scores,) in (one.values() for one in unsplit_outputs(graph, folder))]

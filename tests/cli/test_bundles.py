@@ -9,17 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from dnn_surgery.cli.main import main
 from dnn_surgery.edge.result import Classification, classify
-from dnn_surgery.edge.sources import fit
-from dnn_surgery.execution.engines import make_engine
 from dnn_surgery.execution.tolerance import TOLERANCE
 from dnn_surgery.model.reference import load_model
-from tests.cli.serving import Serving, environment, serving
+from tests.cli.serving import Serving, environment, serving, unsplit_outputs
 from tests.evaluation.pictures import IMAGENET
 
 LITE, SMALL = "efficientnet_lite0", "tests.edge.networks:build"
@@ -61,12 +58,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unsplit(model: str, pictures: Path) -> list[Classification]:
     """What the model says by PyTorch."""
     graph = load_model(model, trust_model=True)
-    assert graph.picture is not None
-    whole = make_engine(graph, device="cpu", threads=1).part(graph.inputs, graph.outputs)
     answers = []
-    for path in sorted(pictures.iterdir()):
-        pixels = np.asarray(Image.open(path).convert("RGB"))
-        found = classify(whole({"picture": fit(pixels, graph.picture)}), graph.labels)
+    for outputs in unsplit_outputs(graph, pictures):
+        found = classify(outputs, graph.labels)
         assert found is not None
         answers.append(found)
     return answers

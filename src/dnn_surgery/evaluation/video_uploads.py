@@ -128,7 +128,7 @@ def _jpegs(frames: Sequence[Array]) -> Iterator[_Setting]:
 
 def _streams(frames: Sequence[Array]) -> Iterator[_Setting]:
     """From coarse to fine."""
-    for factor in sorted(FACTORS, reverse=True):
+    for factor in FACTORS:
         stream = send(list(frames), factor)
         cost = CodecCost(f"h264-crf{factor}", stream.size_bytes, stream.encode_s, stream.decode_s)
         yield _Setting(cost, lambda stream=stream: iter(stream.frames))  # type: ignore[misc]

@@ -195,20 +195,12 @@ def _found(one: Found) -> dict[str, Any]:
     }
 
 
+def _seen(one: Seen) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in Seen.__slots__ if name != "way"}
+
+
 def _live(kind: str, live: Live) -> dict[str, Any]:
-    ways = [
-        {
-            **_way(one.way),
-            "title": one.way.title,
-            "predicted_s": one.predicted_s,
-            "measured_s": one.measured_s,
-            "sent_bytes": one.sent_bytes,
-            "frames": one.frames,
-            "agreeing": one.agreeing,
-            "by_edge": one.by_edge,
-        }
-        for one in live.seen
-    ]
+    ways = [{**_way(one.way), "title": one.way.title, **_seen(one)} for one in live.seen]
     return {"kind": kind, **_found(live.found), "live_margin": live.margin, "ways": ways}
 
 
@@ -219,12 +211,7 @@ def _live_rows(kind: str, live: Live) -> Iterator[dict[str, Any]]:
             "case": live.found.case,
             **_regime(live.found.regime),
             "way": one.way.title,
-            "predicted_s": one.predicted_s,
-            "measured_s": one.measured_s,
-            "sent_bytes": one.sent_bytes,
-            "frames": one.frames,
-            "agreeing": one.agreeing,
-            "by_edge": one.by_edge,
+            **_seen(one),
             "predicted_margin": live.found.margin,
             "live_margin": live.margin,
         }

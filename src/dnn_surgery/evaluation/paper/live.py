@@ -140,18 +140,17 @@ def _each_cut(stand: _Stand, links: Sequence[str]) -> Iterator[LiveCut]:
                 continue
             alone, together = stand.effort.counts(plan)
             stand.report(f"{network}, {name}: {title}: {alone} frames one by one, then {together}")
-            found = _run_cut(stand, name, edge, plan)
+            found = _run_cut(stand, name, edge, plan, alone=alone, together=together)
             cut = LiveCut(network, name, title, who, *found)
             kept = cut if not plan.sent else kept
             yield cut
 
 
 def _run_cut(
-    stand: _Stand, name: str, edge: tuple[str, ...], plan: Plan
+    stand: _Stand, name: str, edge: tuple[str, ...], plan: Plan, *, alone: int, together: int
 ) -> tuple[Timing, Timing, Timing, int, int, tuple[float, float]]:
     """Simulated, replayed, live, how many frames, and bytes planned and sent."""
     rate_bps = link_of(name).bandwidth_bps
-    alone, together = stand.effort.counts(plan)
     in_flight = math.ceil(plan.latency_s / plan.bottleneck_s) + 2
     stand.link.set_rate(up_bps=rate_bps)
     times = [_measured(stand, edge, plan)]

@@ -37,7 +37,7 @@ def _proved(engine: Engine, calibration: Calibration) -> dict[str, float] | None
     (tensor,) = graph.inputs
     verifier = FrameVerifier(engine, frames, accuracy=accuracy)
     part = engine.part(graph.inputs, graph.outputs)
-    for factor in sorted(FACTORS, reverse=True):
+    for factor in FACTORS:
         stream = send([frame[tensor] for frame in frames], factor)
 
         def outputs_of(index: int, stream: Stream = stream) -> Outputs:
